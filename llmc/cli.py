@@ -1,0 +1,271 @@
+"""The command line: ``llmc TARGET [group=option ...] [key=value ...] [hydra flags]``.
+
+:func:`arrange` is the whole of what differs from plain Hydra: the first bare word is the target, flags go first (Hydra 1.3
+rejects overrides that a flag splits), and paths are quoted, so that a comma or a bracket in a file name is a file name. What
+needs no configuration is answered before Hydra is imported.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+CONF = next(p for p in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if p.is_dir())
+LITERAL_KEYS = ("input", "output", "archive", "id", "field", "id_field")
+_FLAGS_WITH_VALUE = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-p", "--package", "-c", "--cfg", "-i", "--info", "-sc")  # fmt: skip
+_TARGET_WORD = re.compile(r"[a-z][a-z_-]*")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line; its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        return _main(words)
+    except BrokenPipeError:  # the reader of our output has gone: nothing left to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(words: list[str]) -> int:
+    targets = target_files()
+    first = next((w for w in words if not w.startswith("-")), None)
+    if words in (["--version"], ["version"]):
+        from llmc import __version__
+
+        print(f"llmc {__version__}")  # noqa: T201
+        return 0
+    if not words or (first is None and {"--help", "-h"} & set(words)) or words == ["help"]:
+        print(help_text(targets))  # noqa: T201
+        return 0 if words else 2
+    if first and {"--help", "-h"} & set(words) and first in targets:
+        print(target_help(first, targets[first]))  # noqa: T201
+        return 0
+    if words[0] == "targets":
+        from llmc.report import targets as listing
+
+        return listing(targets, [w for w in words[1:] if w.startswith("format=")])
+    if first and _TARGET_WORD.fullmatch(first) and first not in targets:
+        from difflib import get_close_matches
+
+        close = get_close_matches(first, targets, n=1)
+        return usage_error(f"no target {first!r}", f"did you mean llmc {close[0]}?" if close else "llmc targets lists them")
+    if first is None or not (first in targets or any(w.startswith("target=") for w in words) or _shows_only(words)):
+        return usage_error("no target named", "llmc targets lists them; for example: llmc compress input=notes/ output=notes.llmc")
+    return _hydra(arrange(words), targets)
+
+
+def _shows_only(words: list[str]) -> bool:
+    return any(w in ("-sc", "--shell-completion", "--hydra-help", "--version") or w.startswith("-sc") for w in words)
+
+
+def arrange(words: list[str]) -> list[str]:
+    """Our command line as Hydra's: flags first, ``TARGET`` as ``target=TARGET``, the values of paths and ids quoted.
+
+    >>> arrange(["compress", "-m", "input=my notes/a,b", "codec=zstd,ppmd"])
+    ['-m', 'target=compress', "input='my notes/a,b'", 'codec=zstd,ppmd']
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(words)
+    target_seen = False
+    for word in rest:
+        if word.startswith("-") and "=" not in word.split(" ")[0].removeprefix("--") or word.startswith("--"):
+            flags.append(word)
+            if word in _FLAGS_WITH_VALUE:
+                flags.extend(w for w in (next(rest, None),) if w is not None)
+        elif not target_seen and _TARGET_WORD.fullmatch(word):
+            target_seen = True
+            overrides.insert(0, f"target={word}")
+        else:
+            overrides.append(_quoted(word))
+    return flags + overrides
+
+
+def _quoted(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or key not in LITERAL_KEYS or value in ("", "null", "???") or value[:1] in "'\"":
+        return override
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)  # Hydra's quoting: a backslash counts only before the quote
+    trailing = re.search(r"\\*$", escaped)
+    assert trailing is not None
+    # ${...} is an interpolation even inside quotes.
+    return f"{key}='{escaped}{trailing[0]}'".replace("${", "\\${")
+
+
+def target_files() -> dict[str, Path]:
+    """The targets, by name."""
+    return {file.stem: file for file in sorted((CONF / "target").glob("*.yaml"))}
+
+
+def summary(file: Path) -> str:
+    """What a config file is for: its first line, a comment."""
+    with file.open() as lines:
+        return lines.readline().lstrip("# ").strip()
+
+
+def needs(file: Path) -> list[str]:
+    """A target's direct prerequisites."""
+    return re.findall(r"(\w+)@needs\.", file.read_text())
+
+
+HELP = """\
+llmc: compress text with a local language model. Every byte restorable, every short view checked, every number measured.
+
+  llmc compress input=notes/ output=notes.llmc
+  llmc show archive=notes.llmc
+  llmc restore archive=notes.llmc output=back/
+
+Targets (llmc TARGET --help)
+{targets}
+
+Everything else is key=value; groups of settings are picked by name (one file each, yours go into --config-dir)
+{groups}
+
+  --cfg job   what a command would use      -m   sweep: codec=zstd,ppmd      dry_run=true   only say what would be done
+  -sc install=bash   completion, with eval   exit codes: 0 done, 1 failed, 2 usage, 3 limit, 4 inconclusive, 130 interrupted"""
+
+
+def help_text(targets: dict[str, Path]) -> str:
+    """``llmc --help``."""
+    lines = [f"  {name:<10} {summary(file)}" for name, file in targets.items()]
+    groups = []
+    for folder in sorted(p for p in CONF.iterdir() if p.is_dir() and p.name not in ("target", "hydra")):
+        options = sorted(f.stem for f in folder.glob("*.yaml"))
+        groups.append(f"  {folder.name:<10} {' '.join(options)}")
+    return HELP.format(targets="\n".join(lines), groups="\n".join(groups))
+
+
+def target_help(name: str, file: Path) -> str:
+    """``llmc TARGET --help``: what it does, what it needs first, the keys it reads with their meaning from config.yaml."""
+    meanings = {}
+    comment = ""
+    for line in (CONF / "config.yaml").read_text().splitlines():
+        if line.startswith("# "):
+            comment = line[2:]
+        elif match := re.match(r"(?:  - )?(\w+): ([^#]*?)\s*(?:# (.*))?$", line):
+            meanings[match[1]] = (match[2], match[3] or comment)
+            comment = ""
+    lines = [f"llmc {name}: {summary(file)}", ""]
+    if before := needs(file):
+        lines += [f"  first: {', '.join(before)}", ""]
+    for key in file.read_text().splitlines()[1].removeprefix("# keys:").split():
+        value, meaning = meanings.get(key, ("", ""))
+        lines.append(f"  {key + '=' + (value if value != 'null' else '…'):<22} {meaning}")
+    return "\n".join(lines)
+
+
+def usage_error(message: str, hint: str) -> int:
+    sys.stderr.write(f"error: {message}\n" + (f"hint:  {hint}\n" if hint else ""))
+    return 2
+
+
+def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
+    """Hand over to Hydra; its exceptions come out whole (HYDRA_FULL_ERROR) and are turned into our one-line errors here."""
+    import warnings
+
+    import hydra
+
+    from llmc import schema
+
+    schema.register()
+    if line := os.environ.get("COMP_LINE"):  # completing: the target's bare word as Hydra knows it
+        command, *rest = line.split(" ")
+        os.environ["COMP_LINE"] = " ".join([command, *(f"target={w}" if w in targets else w for w in rest)])
+    codes: list[int] = []
+
+    def job(config: Any) -> None:  # noqa: ANN401 - a DictConfig; the import is for later
+        codes.append(run(config))
+
+    job.__module__ = "llmc.cli"
+    wrapped = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)
+    saved, sys.argv = sys.argv, ["llmc", *arguments]
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wrapped()
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 2
+    except Exception as error:  # noqa: BLE001 - every error of composing a config is the user's to mend
+        if "debug=true" in arguments:
+            raise
+        return usage_error(*explain(error))
+    finally:
+        sys.argv = saved
+        if before is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+    return max(codes, default=0)
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """A composition error of Hydra or OmegaConf as one line and a hint."""
+    from difflib import get_close_matches
+
+    text = str(error.__cause__ or error) if "Error merging override" in str(error) else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if match := re.search(r"Could not find '(\w+)/([^']*)'", text):
+        group, option = match[1], match[2]
+        options = sorted(f.stem for f in (CONF / group).glob("*.yaml"))
+        close = get_close_matches(option, options, n=1)
+        return (
+            f"{group}={option}: there is no such {group}; there are: {', '.join(options)}",
+            f"did you mean {group}={close[0]}?" if close else f"your own goes into a folder: --config-dir DIR, DIR/{group}/{option}.yaml",
+        )
+    if match := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' (?:is )?not in ", text):
+        key = match[1].lstrip("+")
+        from dataclasses import fields
+
+        from llmc.schema import RunConfig
+
+        close = get_close_matches(key.split(".")[0], [f.name for f in fields(RunConfig)], n=1)
+        return f"no setting is called {key!r}", f"did you mean {close[0]}=?" if close else "llmc TARGET --cfg job prints them all"
+    if match := re.search(r"Value '(.*?)' (?:of type '\w+' )?could not be converted to (\w+)", text):
+        key = re.search(r"full_key: (\S+)", text)
+        return f"{key[1] if key else 'a setting'}={match[1]}: not {_article(match[2])}", "llmc TARGET --cfg job prints the present values"
+    return lines[0].rstrip(".") if lines else type(error).__name__, "debug=true shows where it comes from"
+
+
+def _article(kind: str) -> str:
+    return {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(kind, f"a {kind.lower()}")
+
+
+def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
+    """One composed config to its end: the result on stdout, an error as one line on stderr; the exit code."""
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+    from omegaconf import OmegaConf
+
+    from llmc import make, report, schema
+    from llmc.errors import LlmcError, UsageError
+
+    debug = bool(config.get("debug"))
+    try:
+        try:
+            OmegaConf.resolve(config)
+            typed = schema.typed(config)
+        except Exception as error:  # noqa: BLE001 - as in _hydra
+            if debug:
+                raise
+            return usage_error(*explain(error))
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise UsageError(f"{missing[0]} has no value", hint=f"add {missing[0]}=…")
+        name = target_name(config)
+        step = make.plan(name, OmegaConf.to_container(config.target))  # type: ignore[arg-type]
+        return report.show(make.run(step, typed), typed)
+    except LlmcError as error:
+        if debug:
+            raise
+        report.error(error)
+        return error.exit_code
+
+
+def target_name(config: Any) -> str:  # noqa: ANN401
+    from hydra.core.hydra_config import HydraConfig
+
+    return str(HydraConfig.get().runtime.choices["target"])

@@ -1,0 +1,134 @@
+"""engine=embedded: llama.cpp from the xllamacpp wheel, no server to install.
+
+It runs in a child process (``llmc.engine.embedded_server``) and is spoken to over HTTP on loopback, so that a crash in native
+code, or a kill for want of memory, costs one request and not the run.
+"""
+
+import asyncio
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from llmc.engine import Generation, Health, Message
+from llmc.engine._http import LlamaServer
+from llmc.engine._process import Child
+from llmc.errors import EngineUnavailable
+
+
+class Embedded:
+    """A model file served by a child process for as long as the object is entered."""
+
+    name = "embedded"
+
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        model: str,
+        model_digest: str,
+        slots: int = 4,
+        slot_context_tokens: int = 4096,
+        threads: int | None = None,
+        start_timeout_seconds: float = 120,
+        request_timeout_seconds: float = 600,
+        offline: bool = True,
+    ) -> None:
+        self.weights = weights
+        self.model = model
+        self.model_digest = model_digest
+        self.slots = slots
+        self.slot_context_tokens = slot_context_tokens
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._start_timeout_seconds = start_timeout_seconds
+        self._request_timeout_seconds = request_timeout_seconds
+        self._offline = offline
+        self._child: Child | None = None
+        self._server: LlamaServer | None = None
+
+    def command(self) -> list[str]:
+        """What is started: the same line can be typed in a shell."""
+        options = {
+            "weights": str(self.weights),
+            "model": self.model,
+            "slots": self.slots,
+            "slot_context_tokens": self.slot_context_tokens,
+            "threads": self.threads,
+        }
+        return [sys.executable, "-P", "-m", "llmc.engine.embedded_server", json.dumps(options)]
+
+    def __enter__(self) -> Self:
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise EngineUnavailable("the embedded engine needs the package xllamacpp", hint="pip install 'llmc-cli[embedded]'")
+        if not self.weights.is_file():
+            raise EngineUnavailable(f"the weights {self.weights} are not there", hint="llmc pull")
+        self._child = Child("embedded", self.command(), start_timeout_seconds=self._start_timeout_seconds)
+        self._server = LlamaServer(
+            str(self._child.said["url"]),
+            key=str(self._child.said["key"]),
+            timeout_seconds=self._request_timeout_seconds,
+            offline=self._offline,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        if self._child is not None:
+            self._child.stop()
+        self._child = self._server = None
+
+    @property
+    def pid(self) -> int:
+        """Of the child process."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
+    def server(self) -> LlamaServer:
+        if self._server is None or self._child is None:
+            raise EngineUnavailable("the embedded engine is not running")
+        if how := self._child.died():
+            raise EngineUnavailable(f"the embedded engine {how}", hint=f"its log: {self._child.log}")
+        return self._server
+
+    async def health(self) -> Health:
+        try:
+            return await self.server.health()
+        except EngineUnavailable as error:
+            return Health(False, 0.0, error.message)
+
+    async def models(self) -> list[str]:
+        return await self.server.models()
+
+    async def count_tokens(self, text: str) -> int:
+        return await self.server.count_tokens(text)
+
+    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return await self.server.count_prompt_tokens(messages)
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: dict[str, Any] | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Generation:
+        server = self.server
+        try:
+            return await server.generate(
+                messages, max_tokens=max_tokens, schema=schema, temperature=temperature, seed=seed
+            )
+        except EngineUnavailable:
+            await asyncio.sleep(0.1)  # a killed process takes a moment to be seen as dead
+            _ = self.server  # if the child is dead, say so: it explains more than a refused connection
+            raise

@@ -1,0 +1,80 @@
+"""Every failure llmc names, and the exit code it ends with.
+
+    LlmcError                 1  it did not work
+    ├── UsageError            2  the command or a config value is wrong
+    ├── InputError            1  something to be read cannot be read
+    ├── ArchiveError          1  an archive cannot be read, or cannot be written
+    │   └── DamagedError      1  bytes do not match their checksum: nothing is given back instead of something wrong
+    ├── EngineError           1  a language model engine cannot do what was asked
+    │   ├── EngineUnavailable 1  not installed, not started, died, refused the connection
+    │   └── EngineTimeout     1  no answer before the deadline
+    ├── PullError             1  weights could not be downloaded or do not match their digest
+    ├── BudgetExceeded        3  a hard limit was reached
+    └── Inconclusive          4  nothing can be said either way
+
+An error is one line: the wrong value, the right one; ``hint`` is the next command or the next thing to try.
+"""
+
+
+class LlmcError(Exception):
+    """An expected failure; printed as one line, never as a traceback (unless ``debug=true``)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments do not survive the default pickling
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+def _rebuild(cls: type[LlmcError], message: str, hint: str) -> LlmcError:
+    return cls(message, hint=hint)
+
+
+class UsageError(LlmcError):
+    """The command line or a config value is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class InputError(LlmcError):
+    """A document cannot be read."""
+
+
+class ArchiveError(LlmcError):
+    """An archive cannot be read or written."""
+
+
+class DamagedError(ArchiveError):
+    """Stored bytes do not match their checksum."""
+
+
+class EngineError(LlmcError):
+    """An engine answered with an error."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot be reached or cannot be started."""
+
+
+class EngineTimeout(EngineError):
+    """The engine did not answer in time."""
+
+
+class PullError(LlmcError):
+    """Weights could not be fetched, or are not the ones that were asked for."""
+
+
+class BudgetExceeded(LlmcError):
+    """A hard limit on money, time or tokens was reached."""
+
+    exit_code = 3
+
+
+class Inconclusive(LlmcError):
+    """Nothing can be said either way."""
+
+    exit_code = 4

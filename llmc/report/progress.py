@@ -1,0 +1,87 @@
+"""What is shown while something runs: on stderr, only on a terminal, never in the way of a pipe."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from llmc import units
+
+if TYPE_CHECKING:
+    from llmc.pipeline import Progress
+
+REFRESH_SECONDS = 0.2
+
+
+def _wanted(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty()
+
+
+@contextmanager
+def download(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and remaining time; without a terminal one line that says what is being fetched."""
+    if not _wanted(quiet):
+        if not quiet:
+            sys.stderr.write(f"downloading {name}\n")
+        yield lambda have, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("downloading {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda have, total: bar.update(task, completed=have, total=total)
+
+
+@contextmanager
+def compress(progress: "Progress", heading: str, *, quiet: bool) -> Iterator[None]:
+    """The run's one line of what it works with, and a bar for each stage."""
+    if not quiet:
+        sys.stderr.write(heading + "\n")
+    if not _wanted(quiet):
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Facts(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(str(task.fields.get("facts", "")))
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=24), Facts(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        exact = bar.add_task("exact layer", total=None)
+        views = bar.add_task("views", total=None, visible=False)
+        done = Event()
+
+        def refresh() -> None:
+            while not done.wait(REFRESH_SECONDS):
+                update()
+
+        def update() -> None:
+            if progress.stage == "exact":
+                facts = f"{units.count(progress.documents)} docs  {units.size(progress.bytes)}"
+                bar.update(exact, completed=progress.documents, facts=facts)
+                return
+            bar.update(exact, total=1, completed=1)
+            task = bar.tasks[1]
+            minutes = (task.elapsed or 0) / 60
+            rate = f"{progress.documents / minutes:.0f} docs/min" if minutes > 0.05 else ""
+            speed = f"{progress.tokens / minutes / 60:.0f} tokens/s" if minutes > 0.05 and progress.tokens else ""
+            kinds = "  ".join(f"{kind} {n}" for kind, n in sorted(progress.kinds.items()))
+            facts = "  ".join(x for x in (f"{progress.documents}/{progress.total} docs", rate, speed, kinds) if x)
+            if not task.visible:
+                bar.reset(views, visible=True, total=progress.total)
+            bar.update(views, completed=progress.documents, facts=facts)
+
+        thread = Thread(target=refresh, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()

@@ -1,0 +1,255 @@
+"""Results for people: one screen, the verdict first, the next command within reach. Fits 100 columns, reads without colour.
+
+Everything that comes from documents or archives is printed as plain characters: never as markup, never as terminal control.
+"""
+
+from functools import singledispatch
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmc import units
+from llmc.fidelity import Span
+from llmc.make import Plan
+from llmc.model.sources import Pulled
+from llmc.report import one_line, plain
+from llmc.restore import Restored
+from llmc.stats import Stats
+from llmc.target.compress import CompressReport
+from llmc.target.deploy import Deployed
+from llmc.target.doctor import Diagnosis
+from llmc.target.read import Listing, Refusals, Shown, Verified, Why
+from llmc.view import View
+
+LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
+MANY = 12  # items of a list that are shown before "and N more"
+
+
+def render(result: Any) -> None:  # noqa: ANN401
+    _render(result, Console(highlight=False, markup=False, soft_wrap=False))
+
+
+def _grid(console: Console, rows: list[tuple[str, ...]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    width = max((len(row) for row in rows), default=0)
+    for column in range(width):
+        table.add_column(no_wrap=column < width - 1, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(one_line(cell)) for cell in row))
+    console.print(table)
+
+
+def _some(items: list[tuple[str, str]], verb: str) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [(verb, name, reason) for name, reason in items[:MANY]]
+    if len(items) > MANY:
+        rows.append((verb, f"and {len(items) - MANY} more", ""))
+    return rows
+
+
+@singledispatch
+def _render(result: Any, console: Console) -> None:  # noqa: ANN401
+    console.print_json(data=plain(result))
+
+
+@_render.register
+def _(result: Plan, console: Console) -> None:
+    _grid(console, [(f"{name}:", text) for name, text in result.steps])
+
+
+@_render.register
+def _(result: Pulled, console: Console) -> None:
+    how = f"downloaded {units.size(result.downloaded_bytes)}" if result.downloaded_bytes else "was here already"
+    _grid(console, [(result.name, f"{units.size(result.bytes)}, {how}"), ("sha256", result.sha256), ("path", result.path)])
+
+
+@_render.register
+def _(result: Deployed, console: Console) -> None:
+    r = result.report
+    text = f"loaded in {r['load_seconds']} s, first token after {r['first_token_seconds']} s, {r['threads']} threads"
+    slots = f"{r['slots']} documents at once, {r['slot_context_tokens']} tokens each"
+    _grid(console, [("works", f"{r['model']} on {r['engine']}: {text}"), ("slots", slots), ("next", "llmc compress input=… output=….llmc")])
+
+
+@_render.register
+def _(result: Diagnosis, console: Console) -> None:
+    table = Table.grid(padding=(0, 2))
+    for finding in result.findings:
+        fix = f"\n-> {finding.fix}" if finding.fix else ""
+        table.add_row(Text(finding.level, style=LEVELS[finding.level]), finding.subject, Text(finding.text + fix))
+    console.print(table)
+    problems = sum(f.level == "problem" for f in result.findings)
+    last = f"{problems} problem{'s' * (problems != 1)}: mend first" if problems else "this works:  llmc compress input=… output=….llmc"
+    console.print(last)
+
+
+@_render.register
+def _(result: CompressReport, console: Console) -> None:
+    run, stats = result.run, result.stats
+    new = f"{run.stored} new, {run.unchanged} already stored" if run.unchanged else f"{run.stored} documents"
+    state = "interrupted: what is done is kept, the same command goes on" if run.interrupted else "all restorable (sha256 checked)"
+    if run.failed:
+        state += f"; {len(run.failed)} could not be read"
+    console.print(Text(f"{one_line(run.archive)}   {new}, {state}", style="bold"))
+    rows = _sizes(stats)
+    if run.skipped:
+        rows.append(("skipped", ", ".join(f"{n} {what}" for what, n in run.skipped.items())))
+    seconds = run.exact_seconds + run.view_seconds
+    pace = f", {run.views_made / run.view_seconds * 60:.0f} docs/min with a view" if run.views_made and run.view_seconds else ""
+    tokens = f" · {units.count(run.prompt_tokens)} tokens read, {units.count(run.output_tokens)} written" if run.prompt_tokens else ""
+    rows.append(("time", f"{units.seconds(seconds)}{pace}{tokens} · {result.engine}"))
+    rows.extend(("warning", warning) for warning in dict.fromkeys(run.warnings))
+    _grid(console, rows)
+    if run.failed:
+        _grid(console, _some(run.failed, "unread"))
+    console.print(Text(f"next: llmc show archive={one_line(run.archive)}"))
+
+
+def _sizes(stats: Stats) -> list[tuple[str, ...]]:
+    exact = f"{units.size(stats.original_bytes)} -> {units.size(stats.exact_bytes)}"
+    rows: list[tuple[str, ...]] = [("bytes", f"{exact}   {units.ratio(stats.original_bytes, stats.exact_bytes)}   on disk, everything restoring needs")]
+    if stats.exact_bytes > stats.original_bytes:
+        rows.append(("", "larger than the originals: too little text for an archive to pay"))
+    if stats.views:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in stats.views.items())
+        if stats.view_tokens:
+            estimated = " (estimated)" if any("estimated" in by for by in stats.tokens_by) else ""
+            tokens = f"{units.count(stats.source_tokens)} -> {units.count(stats.view_tokens)} tokens{estimated}   {units.ratio(stats.source_tokens, stats.view_tokens)}"
+            rows.append(("views", f"{tokens}   {kinds}"))
+            rows.append(("", f"+{units.size(stats.view_bytes)} on disk for views, verdicts and receipts"))
+        else:
+            rows.append(("views", kinds))
+    if stats.refused:
+        why = ", ".join(f"{n} {check}" for check, n in stats.refused.items())
+        rows.append(("refused", f"{sum(stats.refused.values())} gists: {why}   (llmc why archive={stats.archive} refused=true)"))
+    if stats.without_view:
+        rows.append(("no view", ", ".join(f"{n} {why}" for why, n in stats.without_view.items())))
+    rows.extend(("engine", f"{n} times: {reason}") for reason, n in stats.engine_failures.items())
+    return rows
+
+
+@_render.register
+def _(result: Stats, console: Console) -> None:
+    old = f", and {result.replaced} earlier versions" if result.replaced else ""
+    console.print(Text(f"{one_line(result.archive)}   {result.documents} documents{old}", style="bold"))
+    rows = _sizes(result)
+    if result.models:
+        rows.append(("model", ", ".join(result.models)))
+    _grid(console, rows)
+
+
+@_render.register
+def _(result: Restored, console: Console) -> None:
+    parts = [f"{result.written} documents written to {result.output}, {units.size(result.bytes)}, every sha256 checked"]
+    if result.unchanged:
+        parts.append(f"{result.unchanged} were there already")
+    console.print(Text(one_line("; ".join(parts))))
+    if result.failed:
+        _grid(console, _some(result.failed, "not written"))
+
+
+@_render.register
+def _(result: Verified, console: Console) -> None:
+    what = f"{result.documents} documents, {units.size(result.bytes)}, {units.seconds(result.seconds)}"
+    if not result.damaged:
+        console.print(Text(f"intact   {what}: every sha256 agrees", style="green"))
+        return
+    console.print(Text(f"damaged  {len(result.damaged)} of {what}", style="red"))
+    _grid(console, _some(result.damaged, "damaged"))
+
+
+@_render.register
+def _(result: Listing, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, how in (("id", {"overflow": "fold", "max_width": 40}), ("bytes", {"justify": "right"}), ("view", {}), ("tokens", {"justify": "right"})):
+        table.add_column(name, **how)  # type: ignore[arg-type]
+    table.add_column("", no_wrap=True, overflow="ellipsis")
+    for row in result.documents:
+        tokens = "" if row["tokens"] is None else str(row["tokens"])
+        first = one_line(" ".join((row["text"] or "").split()))[:200]
+        table.add_row(Text(one_line(row["id"])), units.size(row["bytes"]), row["view"], tokens, Text(first))
+    console.print(table)
+    if result.more:
+        console.print(f"and {result.more} more: id=PATTERN narrows it down")
+    if result.documents:
+        console.print(Text(f"one of them: llmc show archive={one_line(result.archive)} id={one_line(result.documents[0]['id'])}"))
+
+
+@_render.register
+def _(result: Shown, console: Console) -> None:
+    _head(console, result.id, result.bytes, result.view)
+    if result.original is not None:
+        console.print(Text(_printable(result.original)))
+    elif result.view:
+        console.print(Text(_printable(result.view.text or "")))
+    if result.view and result.original is None:
+        rows = [(f.kind, f.text, f"at {f.source.start}") for f in result.view.facts]
+        if rows:
+            console.print(Text("facts, and where in the original", style="bold"))
+            _grid(console, rows)
+    _grid(console, [(key, str(value)) for key, value in result.receipt.items()])
+
+
+@_render.register
+def _(result: Why, console: Console) -> None:
+    _head(console, result.id, result.receipt["bytes"], result.view)
+    view = result.view
+    if view is None:
+        console.print("no view was made yet: llmc compress makes them")
+        return
+    if view.text:
+        console.print(Text(_printable(view.text)))
+    lines = _Lines(result.source)
+    if view.facts:
+        console.print(Text("facts of the view, and where the original says so", style="bold"))
+        _grid(console, [(f.kind, f.text, lines.place(f.source)) for f in view.facts])
+    if view.left_out:
+        console.print(Text("left out (must keep, declared in the view)", style="bold"))
+        _grid(console, [(f.kind, f.text, lines.place(Span(f.start, f.end))) for f in view.left_out[:MANY]])
+    console.print(Text("attempts", style="bold"))
+    _grid(
+        console,
+        [(a.tier, a.outcome, f"{a.seconds:.1f} s", f"{a.prompt_tokens}+{a.output_tokens} tokens", a.reason) for a in view.attempts],
+    )
+    if view.verdict:
+        console.print(Text("checks of the last text that was checked", style="bold"))
+        for check in view.verdict.checks:
+            console.print(Text(f"{'passed' if check.passed else 'FAILED'}  {check.name}", style="" if check.passed else "red"))
+            for evidence in check.evidence[:MANY]:
+                where = f" ({lines.place(evidence.source)})" if evidence.source else ""
+                console.print(Text(f"        {one_line(evidence.message)}{where}"))
+    _grid(console, [(key, str(value)) for key, value in result.receipt.items()])
+
+
+@_render.register
+def _(result: Refusals, console: Console) -> None:
+    for document in result.documents:
+        console.print(Text(f"{one_line(document['id'])}   has {document['view']}", style="bold"))
+        for reason in document["refused"]:
+            console.print(Text(f"  {one_line(reason)}"))
+    console.print(f"{len(result.documents)} documents with a refused text")
+
+
+def _head(console: Console, id: str, size: int, view: View | None) -> None:
+    kind = view.kind if view else "pending"
+    tokens = f", {view.source_tokens} -> {view.tokens} tokens" if view and view.kind != "none" else ""
+    console.print(Text(f"{one_line(id)}   {units.size(size)}, view: {kind}{tokens}", style="bold"))
+    if view and view.kind == "none" and view.attempts:
+        console.print(Text(one_line(view.attempts[-1].reason)))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+class _Lines:
+    """Turns offsets of the original into line numbers."""
+
+    def __init__(self, source: str | None) -> None:
+        self._source = source
+
+    def place(self, span: Span) -> str:
+        if self._source is None:
+            return f"at {span.start}"
+        return f"line {self._source.count(chr(10), 0, span.start) + 1}"

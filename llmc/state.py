@@ -1,0 +1,27 @@
+"""Where llmc keeps what is its own: never in the user's folder.
+
+``$LLMC_HOME`` if set, else the platform's cache folder (weights, which can be had again) and state folder (logs).
+"""
+
+import os
+from pathlib import Path
+
+
+def cache(name: str) -> Path:
+    """A folder for what can be downloaded or made again."""
+    home = os.environ.get("LLMC_HOME")
+    if home:
+        return Path(home).expanduser() / "cache" / name
+    from platformdirs import user_cache_path
+
+    return user_cache_path("llmc") / name
+
+
+def state(name: str) -> Path:
+    """A folder for logs and records."""
+    home = os.environ.get("LLMC_HOME")
+    if home:
+        return Path(home).expanduser() / "state" / name
+    from platformdirs import user_state_path
+
+    return user_state_path("llmc") / name

@@ -1,0 +1,103 @@
+"""llmc compress: documents into an archive, each with a view that passed the check."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmc import codec, pipeline, stats, units
+from llmc.archive import Archive
+from llmc.documents import Selection, check_output
+from llmc.engine.embedded import Embedded
+from llmc.errors import LlmcError, UsageError
+from llmc.fidelity import Policy
+from llmc.pipeline import Progress, Summary
+from llmc.report import progress as display
+from llmc.schema import RunConfig
+from llmc.stats import Stats
+
+VIEWS = ("gist", "extract", "none")
+
+
+@dataclass(slots=True)
+class CompressReport:
+    """What this run did, and what the archive holds now."""
+
+    run: Summary
+    stats: Stats
+    engine: str
+    """What served the model, or why none did."""
+
+    @property
+    def exit_code(self) -> int:
+        return 130 if self.run.interrupted else 1 if self.run.failed else 0
+
+
+def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> CompressReport | str:
+    if config.input is None:
+        raise UsageError("compress needs an input", hint="llmc compress input=notes/ output=notes.llmc")
+    if config.output is None:
+        name = "archive" if config.input in ("-", ".", "/") else Path(config.input).expanduser().resolve().name
+        raise UsageError("compress needs an output", hint=f"output={name}.llmc")
+    if config.view.name not in VIEWS:
+        raise UsageError(f"view.name={config.view.name} is none of {', '.join(VIEWS)}")
+    if config.input_format not in ("auto", "text", "jsonl"):
+        raise UsageError(f"input_format={config.input_format} is none of auto, text, jsonl")
+    if config.view.target_ratio < 1 or config.view.max_tokens < 1:
+        raise UsageError("view.target_ratio and view.max_tokens must be at least 1")
+    try:
+        made = codec.load(config.codec.name, **config.codec.options)
+    except TypeError as error:
+        raise UsageError(f"codec={config.codec.name}: {error}", hint="llmc compress --cfg job -p codec") from error
+    if not 1 <= made.block_bytes <= codec.MAX_BLOCK_BYTES:
+        raise UsageError(f"codec.options.block_bytes={made.block_bytes} is not between 1 and {codec.MAX_BLOCK_BYTES}")
+    policy = Policy.of(config.policy)
+    output = Path(config.output).expanduser()
+    selection = Selection(
+        input=config.input,
+        include=config.include,
+        exclude=config.exclude,
+        hidden=config.hidden,
+        input_format=config.input_format,
+        id_field=config.id_field,
+    )
+    if config.dry_run:
+        return _plan(selection, output, config)
+    engine = deploy if isinstance(deploy, Embedded) else None
+    why = deploy.message if isinstance(deploy, LlmcError) else ""
+    progress = Progress()
+    with display.compress(progress, _heading(config, engine, why), quiet=config.quiet):
+        summary = pipeline.compress(
+            selection,
+            output,
+            made,
+            config.view,
+            policy,
+            engine=engine,
+            why_no_engine=why,
+            json_field=config.field,
+            seed=config.seed,
+            force=config.force,
+            workers=config.workers,
+            progress=progress,
+        )
+    served = f"{engine.model} on {engine.name}" if engine else f"no model: {why}" if why else "no model asked for"
+    return CompressReport(summary, stats.collect(Archive.open(output)), served)
+
+
+def _heading(config: RunConfig, engine: Embedded | None, why: str) -> str:
+    model = f"{engine.model} on {config.backend.name} ({engine.name})" if engine else f"no model ({why})" if why else "no model"
+    ladder = {"gist": "gist, else extract", "extract": "extract", "none": "none"}[config.view.name]
+    return f"{model} · profile {config.profile.name} · view {ladder} · exact layer {config.codec.name}"
+
+
+def _plan(selection: Selection, output: Path, config: RunConfig) -> str:
+    check_output(output)
+    selection.output = output
+    if selection.input == "-":
+        return f"store standard input in {output}"
+    documents = size = 0
+    for document in selection:
+        documents += 1
+        with document.open() as file:
+            size += file.seek(0, 2)
+    skipped = "".join(f", {n} {what} skipped" for what, n in selection.skipped.items())
+    return f"store {documents} documents, {units.size(size)}, in {output} with {config.codec.name}; view={config.view.name}{skipped}"

@@ -1,0 +1,94 @@
+"""view=gist: a model writes the view; nothing is ever cut without being seen.
+
+The text is counted with the model's own tokenizer and cut at sentences into chunks that fit one slot together with the prompt
+and the answer; the tokens the server says it read are compared with that count, so a server that truncates is found out.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from llmc.engine import Engine
+from llmc.fidelity import Run, sentences
+from llmc.view import prompt
+
+WORDS_PER_TOKEN = 0.7  # English prose; asking for words is the only length models can follow
+FACT_TOKENS = 25  # room for one quoted fact in the answer
+JSON_TOKENS = 40  # braces, keys, quotes, indentation
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the model wrote, and what it took."""
+
+    text: str
+    quotes: tuple[str, ...]
+    """Facts it listed that stand in the source word for word."""
+    run: Run
+    prompt_tokens: int
+    output_tokens: int
+    seconds: float
+
+
+async def draft(
+    source: str, budget_tokens: int, engine: Engine, *, temperature: float = 0.0, seed: int = 0, wrong: str = ""
+) -> Draft:
+    """One gist of at most about ``budget_tokens``; EngineError when the engine cannot."""
+    source_tokens = await engine.count_tokens(source)
+    whole = await engine.count_prompt_tokens(prompt.messages("", 100, wrong))
+    answer_tokens = int(budget_tokens * 1.5) + prompt.MAX_FACTS * FACT_TOKENS + JSON_TOKENS
+    room = engine.slot_context_tokens - whole - answer_tokens - 16
+    chunks = [chunk async for chunk in _chunks(source, source_tokens, max(room, 64), engine)]
+
+    share = max(16, budget_tokens // len(chunks))
+    summaries, quotes = [], []
+    reasons, expected, seen, output, seconds, valid, raw = set(), 0, 0, 0, 0.0, True, []
+    for chunk in chunks:
+        messages = prompt.messages(chunk, max(10, int(share * WORDS_PER_TOKEN)), wrong)
+        expected += await engine.count_prompt_tokens(messages)
+        answer = await engine.generate(
+            messages,
+            max_tokens=int(share * 1.5) + prompt.MAX_FACTS * FACT_TOKENS + JSON_TOKENS,
+            schema=prompt.schema(max_chars=max(60, share * 6)),
+            temperature=temperature,
+            seed=seed,
+        )
+        seen += answer.prompt_tokens
+        output += answer.output_tokens
+        seconds += answer.seconds
+        reasons.add(answer.finish_reason)
+        raw.append(answer.text)
+        try:
+            parsed = json.loads(answer.text)
+            summaries.append(" ".join(str(parsed["summary"]).split()))
+            quotes.extend(str(quote) for quote in parsed["facts"])
+        except (ValueError, KeyError, TypeError):
+            valid = False
+    run = Run(
+        finish_reason="stop" if reasons == {"stop"} else "/".join(sorted(reasons - {"stop"})),
+        prompt_tokens_expected=expected,
+        prompt_tokens_seen=seen,
+        schema_valid=valid,
+        raw="\n".join(raw),
+    )
+    kept = tuple(dict.fromkeys(q for q in quotes if q and q in source))
+    return Draft(" ".join(summaries), kept, run, seen, output, seconds)
+
+
+async def _chunks(source: str, source_tokens: int, room_tokens: int, engine: Engine) -> AsyncIterator[str]:
+    """The source, whole, in pieces of at most ``room_tokens`` that end with a sentence where sentences are short enough."""
+    if source_tokens <= room_tokens:
+        yield source
+        return
+    target_chars = int(len(source) * room_tokens / source_tokens * 0.9)
+    ends = [span.end for span in sentences(source)]
+    start = 0
+    while start < len(source):
+        limit = start + target_chars
+        end = max((e for e in ends if start < e <= limit), default=min(limit, len(source)))
+        if limit >= len(source):
+            end = len(source)
+        while await engine.count_tokens(source[start:end]) > room_tokens:  # denser than the average
+            end = start + max(1, (end - start) * 2 // 3)
+        yield source[start:end]
+        start = end
