@@ -4,11 +4,11 @@
         manifest.json          which parts there are; written last, by rename
         docs-000001.parquet    a row per document: seq, id, where its bytes are, the first 8 bytes of its sha256
         blocks-000001.parquet  the exact layer: the documents' bytes as one stream, cut in compressed blocks
-        views-000001-01.parquet   a row per document: view, facts, verdict, receipt (see ``llmc.views``)
+        views-000001-01.parquet   a row per document: view, facts, verdict, receipt (see ``llmc.viewstore``)
 
-A document is a slice ``[start, start + bytes)`` of its part's stream, so a document may be one of hundreds in a block or span
-many blocks, and two equal documents are the same slice. A row group of ``blocks`` is one block: reading one document reads
-one block. Nothing is ever changed in place: a part is written to a temporary name, flushed to disk and renamed, then the
+A document is a slice ``[start, start + size_bytes)`` of its part's stream, so a document may be one of hundreds in a block or
+span many blocks, and two equal documents are the same slice. A row group of ``blocks`` is one block: reading one document
+reads one block. Nothing is ever changed in place: a part is written to a temporary name, flushed to disk and renamed, then the
 manifest is; what the manifest lists survives any crash. The format is specified in ``docs/archive.md``.
 
     >>> archive = Archive.open("notes.llmc")
@@ -48,7 +48,7 @@ DOCS = pa.schema(
         pa.field("source", pa.string()),
         pa.field("line", pa.int64()),
         pa.field("start", pa.int64(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
         pa.field("sha256_prefix", pa.binary(8), nullable=False),
         pa.field("replaces", pa.int64()),
     ]
@@ -74,7 +74,7 @@ class Entry:
     source: str | None
     line: int | None
     start: int
-    bytes: int
+    size_bytes: int
     sha256_prefix: bytes
     replaces: int | None
 
@@ -181,7 +181,7 @@ class Archive:
     def all_entries(self, part: Part) -> Iterator[Entry]:
         """Every document of a part, replaced ones too."""
         for row in self._table(part, DOCS.names).to_pylist():
-            if row["start"] < 0 or row["bytes"] < 0:
+            if row["start"] < 0 or row["size_bytes"] < 0:
                 raise DamagedError(f"{part.file(self.folder, 'docs')} has a negative offset")
             yield Entry(part=part.part, **row)
 
@@ -223,7 +223,7 @@ class Archive:
     def read_pieces(self, entry: Entry) -> Iterator[bytes]:
         """A document's bytes in pieces of at most one block; :class:`DamagedError` after the last if they are not its own."""
         digest = hashlib.sha256()
-        for piece in self._stream(entry.part).slice(entry.start, entry.bytes):
+        for piece in self._stream(entry.part).slice(entry.start, entry.size_bytes):
             digest.update(piece)
             yield piece
         if digest.digest()[:8] != entry.sha256_prefix:
@@ -368,10 +368,10 @@ def scan(folder: Path) -> list[Part]:
         if not match or not (folder / f"blocks-{match[1]}.parquet").exists():
             continue
         try:
-            table = pq.read_table(file, columns=["seq", "bytes"])
+            table = pq.read_table(file, columns=["seq", "size_bytes"])
         except (OSError, pa.ArrowException) as error:
             raise ArchiveError(f"{file} cannot be read: {error}") from error
-        parts.append(Part(int(match[1]), table["seq"][0].as_py(), len(table), pa.compute.sum(table["bytes"]).as_py()))
+        parts.append(Part(int(match[1]), table["seq"][0].as_py(), len(table), pa.compute.sum(table["size_bytes"]).as_py()))
     return parts
 
 
@@ -416,10 +416,14 @@ def write_atomically(file: Path, data: bytes) -> None:
 
 def settle(temporary: Path, file: Path) -> None:
     """Flush a finished file to disk, then give it its name: after a crash it is there whole or not at all."""
-    for path, then in ((temporary, lambda: os.replace(temporary, file)), (file.parent, lambda: None)):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        then()
+    _flush(temporary)
+    os.replace(temporary, file)
+    _flush(file.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

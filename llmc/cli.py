@@ -13,7 +13,12 @@ from typing import Any
 
 CONF = next(p for p in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if p.is_dir())
 LITERAL_KEYS = ("input", "output", "archive", "id", "field", "id_field")
-_FLAGS_WITH_VALUE = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-p", "--package", "-c", "--cfg", "-i", "--info", "-sc")  # fmt: skip
+# fmt: off
+_FLAGS_WITH_VALUE = {
+    "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-p", "--package", "-c", "--cfg",
+    "-i", "--info", "-sc",
+}
+# fmt: on
 _TARGET_WORD = re.compile(r"[a-z][a-z_-]*")
 
 
@@ -53,7 +58,9 @@ def _main(words: list[str]) -> int:
         close = get_close_matches(first, targets, n=1)
         return usage_error(f"no target {first!r}", f"did you mean llmc {close[0]}?" if close else "llmc targets lists them")
     if first is None or not (first in targets or any(w.startswith("target=") for w in words) or _shows_only(words)):
-        return usage_error("no target named", "llmc targets lists them; for example: llmc compress input=notes/ output=notes.llmc")
+        return usage_error(
+            "no target named", "llmc targets lists them; for example: llmc compress input=notes/ output=notes.llmc"
+        )
     return _hydra(arrange(words), targets)
 
 
@@ -72,7 +79,7 @@ def arrange(words: list[str]) -> list[str]:
     rest = iter(words)
     target_seen = False
     for word in rest:
-        if word.startswith("-") and "=" not in word.split(" ")[0].removeprefix("--") or word.startswith("--"):
+        if (word.startswith("-") and "=" not in word.split(" ")[0].removeprefix("--")) or word.startswith("--"):
             flags.append(word)
             if word in _FLAGS_WITH_VALUE:
                 flags.extend(w for w in (next(rest, None),) if w is not None)
@@ -192,7 +199,7 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
         raise
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
-    except Exception as error:  # noqa: BLE001 - every error of composing a config is the user's to mend
+    except Exception as error:
         if "debug=true" in arguments:
             raise
         return usage_error(*explain(error))
@@ -215,7 +222,11 @@ def explain(error: BaseException) -> tuple[str, str]:
         close = get_close_matches(option, options, n=1)
         return (
             f"{group}={option}: there is no such {group}; there are: {', '.join(options)}",
-            f"did you mean {group}={close[0]}?" if close else f"your own goes into a folder: --config-dir DIR, DIR/{group}/{option}.yaml",
+            f"did you mean {group}={close[0]}?"
+            if close
+            else f"{group}={options[0]}"
+            if len(options) == 1
+            else f"your own goes into a folder: --config-dir DIR, DIR/{group}/{option}.yaml",
         )
     if match := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' (?:is )?not in ", text):
         key = match[1].lstrip("+")
@@ -224,10 +235,16 @@ def explain(error: BaseException) -> tuple[str, str]:
         from llmc.schema import RunConfig
 
         close = get_close_matches(key.split(".")[0], [f.name for f in fields(RunConfig)], n=1)
-        return f"no setting is called {key!r}", f"did you mean {close[0]}=?" if close else "llmc TARGET --cfg job prints them all"
+        return (
+            f"no setting is called {key!r}",
+            f"did you mean {close[0]}=?" if close else "llmc TARGET --cfg job prints them all",
+        )
     if match := re.search(r"Value '(.*?)' (?:of type '\w+' )?could not be converted to (\w+)", text):
         key = re.search(r"full_key: (\S+)", text)
-        return f"{key[1] if key else 'a setting'}={match[1]}: not {_article(match[2])}", "llmc TARGET --cfg job prints the present values"
+        return (
+            f"{key[1] if key else 'a setting'}={match[1]}: not {_article(match[2])}",
+            "llmc TARGET --cfg job prints the present values",
+        )
     return lines[0].rstrip(".") if lines else type(error).__name__, "debug=true shows where it comes from"
 
 
@@ -237,7 +254,6 @@ def _article(kind: str) -> str:
 
 def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
     """One composed config to its end: the result on stdout, an error as one line on stderr; the exit code."""
-    os.environ.pop("HYDRA_FULL_ERROR", None)
     from omegaconf import OmegaConf
 
     from llmc import make, report, schema
@@ -248,7 +264,7 @@ def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
         try:
             OmegaConf.resolve(config)
             typed = schema.typed(config)
-        except Exception as error:  # noqa: BLE001 - as in _hydra
+        except Exception as error:
             if debug:
                 raise
             return usage_error(*explain(error))
@@ -263,6 +279,13 @@ def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
             raise
         report.error(error)
         return error.exit_code
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        report.error(LlmcError(f"unexpected {type(error).__name__}: {error}", hint="a bug of llmc: debug=true shows where"))
+        return 1
 
 
 def target_name(config: Any) -> str:  # noqa: ANN401

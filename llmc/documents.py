@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -161,20 +162,20 @@ class Selection:
         with tempfile.TemporaryFile() as spool:
             while piece := stream.read(MEMORY_BYTES):
                 spool.write(piece)
-            yield Document("stdin", lambda: _Reopened(spool))
+            yield Document("stdin", partial(_Reopened, spool))
 
     def _jsonl(self, file: BinaryIO, source: str) -> Iterator[Document]:
         number = 0
         while line := file.readline(MEMORY_BYTES):
             number += 1
             if len(line) < MEMORY_BYTES or line.endswith(b"\n"):
-                yield Document(self._line_id(line, source, number), _in_memory(line), source, number)
+                yield Document(self._line_id(line, source, number), partial(io.BytesIO, line), source, number)
                 continue
             with tempfile.TemporaryFile() as spool:  # a line too large for memory
                 spool.write(line)
                 while not line.endswith(b"\n") and (line := file.readline(MEMORY_BYTES)):
                     spool.write(line)
-                yield Document(f"{source}:{number}", lambda spool=spool: _Reopened(spool), source, number)  # type: ignore[misc]
+                yield Document(f"{source}:{number}", partial(_Reopened, spool), source, number)
         self.lines[source] = number
 
     def _line_id(self, line: bytes, source: str, number: int) -> str:
@@ -188,11 +189,7 @@ class Selection:
         return f"{source}:{number}"
 
 
-def _in_memory(data: bytes) -> Callable[[], BinaryIO]:
-    return lambda: io.BytesIO(data)
-
-
-class _Reopened(io.RawIOBase, BinaryIO):  # type: ignore[misc]
+class _Reopened(io.RawIOBase, BinaryIO):
     """A view on a temporary file from its start; closing it leaves the file open for the next reader."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -2,7 +2,8 @@
 
 The Makefile is ``conf/target/*.yaml``. A target is a function ``f(config, PREREQUISITE, ...)``; a prerequisite listed as
 ``soft`` that fails is handed on as the error that stopped it, one that ``skip`` says is not wanted as None. A result that is a
-context manager (a running engine) is entered when it is made and left, in reverse order, when all is done.
+context manager (a running engine) is entered when it is made and left, in reverse order, when all is done. A function
+``check(config)`` in a target's module is asked of every target before the first one does anything.
 """
 
 import contextlib
@@ -88,7 +89,7 @@ def run(step: Step, config: RunConfig) -> Any:  # noqa: ANN401 - the target's ow
             try:
                 given[need.name] = visit(need)
             except LlmcError as error:
-                if need.name not in each.soft:
+                if need.name not in each.soft or isinstance(error, UsageError):
                     raise
                 given[need.name] = error
         result = each.function(config, **given)
@@ -97,6 +98,10 @@ def run(step: Step, config: RunConfig) -> Any:  # noqa: ANN401 - the target's ow
         results[each.name] = result
         return result
 
+    for each in walk(step):
+        check = getattr(inspect.getmodule(each.function), "check", None)
+        if check is not None:
+            check(config)
     with contextlib.ExitStack() as opened:
         result = visit(step)
         if config.dry_run:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,28 +84,57 @@ async def make_views(
     """Give every live document that lacks one a view made this way; how many were made."""
     maker = _Maker(view, policy, engine, why_no_engine, seed, on_warning)
     config = config_hash(view, policy, engine, seed)
+    slots = asyncio.Semaphore(engine.slots if engine else 1)
+    return sum(
+        [
+            await _make_part(archive, part, maker, config, slots, json_field, on_view)
+            for part in archive.manifest.parts
+            if _missing(archive, part, config, engine is not None)
+        ]
+    )
+
+
+async def _make_part(
+    archive: Archive,
+    part: Part,
+    maker: "_Maker",
+    config: str,
+    slots: asyncio.Semaphore,
+    json_field: str,
+    on_view: Callable[[View], None],
+) -> int:
+    """The views of one part, as many at once as there are slots; each is in the journal before it is counted."""
     made = 0
-    for part in archive.manifest.parts:
-        journal = viewstore.Journal(archive.folder, part)
+    running: set[asyncio.Task[tuple[Entry, str, View]]] = set()
+    journal = viewstore.Journal(archive.folder, part)
+
+    async def one(entry: Entry) -> tuple[Entry, str, View]:
         try:
-            slots = asyncio.Semaphore(engine.slots if engine else 1)
-            running: set[asyncio.Task[tuple[Entry, str, View]]] = set()
-            todo = sorted(_missing(archive, part, config, engine is not None), key=lambda e: e.start)  # each block decoded once
-            try:
-                for entry in todo:
-                    await slots.acquire()
-                    task = asyncio.create_task(_one(maker, archive, entry, json_field))
-                    task.add_done_callback(lambda _: slots.release())
-                    running.add(task)
-                    await asyncio.sleep(0)
-                    for done in [t for t in running if t.done()]:
-                        running.remove(done)
-                        made += _keep(journal, done.result(), maker, config, on_view)
-            finally:
-                for task in asyncio.as_completed(running):  # what is in flight is finished, also after Ctrl-C
-                    made += _keep(journal, await task, maker, config, on_view)
+            return await _one(maker, archive, entry, json_field)
         finally:
-            journal.seal()
+            slots.release()
+
+    def keep(task: asyncio.Task[tuple[Entry, str, View]]) -> None:
+        entry, sha256, view = task.result()
+        journal.append({"seq": entry.seq, "id": entry.id, **viewstore.to_row(view), **maker.receipt(view, sha256, config)})
+        on_view(view)
+
+    try:
+        missing = _missing(archive, part, config, maker.engine is not None)
+        for entry in sorted(missing, key=lambda e: e.start):  # in stream order each block is decoded once
+            await slots.acquire()
+            running.add(asyncio.create_task(one(entry)))
+            for task in [t for t in running if t.done()]:
+                running.remove(task)
+                keep(task)
+                made += 1
+    finally:
+        while running:  # what is in flight is finished, also after Ctrl-C
+            finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                keep(task)
+                made += 1
+        journal.seal()
     return made
 
 
@@ -139,8 +168,8 @@ async def _one(maker: "_Maker", archive: Archive, entry: Entry, field_name: str)
     limit = maker.view.max_source_bytes
     sha256 = ""
     try:
-        if entry.bytes > limit:
-            raise InputError(f"{entry.bytes} bytes are more than view.max_source_bytes={limit}")
+        if entry.size_bytes > limit:
+            raise InputError(f"{entry.size_bytes} bytes are more than view.max_source_bytes={limit}")
         data = archive.read(entry)
         sha256 = hashlib.sha256(data).hexdigest()
         source = text.decode(data) if entry.source is None else text.json_field(data, field_name)
@@ -149,35 +178,6 @@ async def _one(maker: "_Maker", archive: Archive, entry: Entry, field_name: str)
     else:
         made = await maker.make(source)
     return entry, sha256, dataclasses.replace(made, seconds=time.perf_counter() - started)
-
-
-def _keep(
-    journal: viewstore.Journal,
-    result: tuple[Entry, str, View],
-    maker: "_Maker",
-    config: str,
-    on_view: Callable[[View], None],
-) -> int:
-    entry, sha256, view = result
-    engine = maker.engine
-    used_engine = any(a.prompt_tokens for a in view.attempts)
-    journal.append(
-        {
-            "seq": entry.seq,
-            "id": entry.id,
-            **viewstore.to_row(view),
-            "sha256": sha256 or None,
-            "model": engine.model if engine and used_engine else None,
-            "model_digest": engine.model_digest if engine and used_engine else None,
-            "prompt_hash": prompt_hash() if used_engine else None,
-            "seed": maker.seed if used_engine else None,
-            "tokens_by": maker.tokens_by,
-            "config": config,
-            "retry": any(a.outcome == "failed" for a in view.attempts),
-        }
-    )
-    on_view(view)
-    return 1
 
 
 def _none(source_tokens: int, *attempts: Attempt) -> View:
@@ -212,13 +212,28 @@ class _Maker:
                     return await self.engine.count_tokens(content)
         return -(-len(content.encode()) // ESTIMATED_BYTES_PER_TOKEN)
 
+    def receipt(self, view: View, sha256: str, config: str) -> dict[str, Any]:
+        """What is recorded beside a view: with what it was made, so that it could be made again."""
+        used = self.engine if any(a.prompt_tokens for a in view.attempts) else None
+        return {
+            "sha256": sha256 or None,
+            "model": used and used.model,
+            "model_digest": used and used.model_digest,
+            "prompt_hash": used and prompt_hash(),
+            "seed": used and self.seed,
+            "tokens_by": self.tokens_by,
+            "config": config,
+            "retry": any(a.outcome == "failed" for a in view.attempts),
+        }
+
     async def make(self, source: str) -> View:
         view = self.view
         source_tokens = await self.tokens(source)
         if source_tokens < view.min_source_tokens:
             reason = f"short: {source_tokens} tokens are fewer than view.min_source_tokens={view.min_source_tokens}"
             return _none(source_tokens, Attempt("none", "kept", reason))
-        budget = int(min(view.max_tokens, source_tokens / view.target_ratio))
+        floor = min(view.min_tokens, source_tokens // 2)
+        budget = int(min(view.max_tokens, max(source_tokens / view.target_ratio, floor)))
         attempts: list[Attempt] = []
         if view.name == "gist":
             async for attempt, candidate, verdict in self._gists(source, source_tokens, budget):
@@ -239,9 +254,7 @@ class _Maker:
         tokens = await self.tokens(content)
         return View(kind, content, source_tokens, tokens, bind(source, content), left_out, verdict, tuple(attempts))
 
-    async def _gists(
-        self, source: str, source_tokens: int, budget: int
-    ) -> AsyncIterator[tuple[Attempt, str, Verdict | None]]:
+    async def _gists(self, source: str, source_tokens: int, budget: int) -> AsyncIterator[tuple[Attempt, str, Verdict | None]]:
         """Each try of the model with its verdict, until one is kept or there is nothing more to try."""
         view, engine = self.view, self.engine
         if engine is None or self._down:
@@ -280,7 +293,8 @@ class _Maker:
 
     async def _extract(self, source: str, source_tokens: int, budget: int) -> tuple[Attempt, str, Verdict]:
         started = time.perf_counter()
-        content = await asyncio.to_thread(extracting.extract, source, budget, source_tokens)
+        # Sentences are chosen by their share of the characters; dense ones hold more tokens than that.
+        content = await asyncio.to_thread(extracting.extract, source, int(budget * 0.85), source_tokens)
         content, verdict = await self._checked(source, source_tokens, content, budget, None)
         outcome, reason = ("kept", "") if verdict.passed else ("refused", refusal(verdict))
         return Attempt("extract", outcome, reason, seconds=time.perf_counter() - started), content, verdict
@@ -292,16 +306,14 @@ class _Maker:
         if that is refused, once more without the sentences that were found wrong."""
         best: tuple[str, Verdict] | None = None
         for _ in range(2):
-            content = await self._fit(content, budget)
-            spare = int((budget - await self.tokens(content)) * len(source) / max(1, source_tokens))
-            candidate = await asyncio.to_thread(fidelity.declare, source, content, self.policy, max(0, spare))
+            candidate, tokens = await self._declared(source, source_tokens, content, budget)
             verdict = await asyncio.to_thread(
                 fidelity.check,
                 source,
                 candidate,
                 dataclasses.replace(self.policy, max_view_tokens=budget),
                 run=run,
-                view_tokens=await self.tokens(candidate),
+                view_tokens=tokens,
                 source_tokens=source_tokens,
             )
             if verdict.passed or best is None:
@@ -314,6 +326,20 @@ class _Maker:
             content = repaired
         assert best is not None
         return best
+
+    async def _declared(self, source: str, source_tokens: int, content: str, budget: int) -> tuple[str, int]:
+        """The text with its must-keep facts, within the budget: sentences from the end make room for them."""
+        chars_per_token = len(source) / max(1, source_tokens)
+        room = budget
+        for _ in range(4):
+            fitting = await self._fit(content, room)
+            spare = max(0, int((budget - await self.tokens(fitting)) * chars_per_token))
+            candidate = await asyncio.to_thread(fidelity.declare, source, fitting, self.policy, spare)
+            tokens = await self.tokens(candidate)
+            if tokens <= budget:
+                break
+            room -= tokens - budget + 2
+        return candidate, tokens
 
     async def _fit(self, content: str, budget: int) -> str:
         """Whole sentences from the end are dropped until the rest is within the budget."""

@@ -102,6 +102,7 @@ class ViewConfig:
     needs_engine: bool = False
     target_ratio: float = 5
     max_tokens: int = 300
+    min_tokens: int = 48
     min_source_tokens: int = 100
     max_source_tokens: int = 6000
     max_source_bytes: int = 4_000_000
@@ -158,7 +159,7 @@ def typed(config: "DictConfig") -> RunConfig:
     """The composed config as dataclasses. Merging it into the schema again refuses what ``+key=value`` slipped past it."""
     from omegaconf import OmegaConf
 
-    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), config)
+    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.to_container(config))
     made = OmegaConf.to_object(merged)
     assert isinstance(made, RunConfig)
     return made

@@ -47,7 +47,7 @@ def collect(archive: Archive) -> Stats:
     tokens_by: Counter[str] = Counter()
     models: Counter[str] = Counter()
     for part in archive.manifest.parts:
-        live = {entry.seq: entry.bytes for entry in archive.entries(part)}
+        live = {entry.seq: entry.size_bytes for entry in archive.entries(part)}
         stats.documents += len(live)
         stats.replaced += part.documents - len(live)
         stats.original_bytes += sum(live.values())

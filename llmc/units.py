@@ -1,7 +1,7 @@
 """Numbers for people: one place decides how bytes, seconds and ratios are written.
 
-    >>> size(712_345), seconds(3_725), ratio(2_310_000, 712_345)
-    ('712 kB', '1 h 02 min', '3.2x')
+>>> size(712_345), seconds(3_725), ratio(2_310_000, 712_345)
+('712 kB', '1 h 02 min', '3.2x')
 """
 
 

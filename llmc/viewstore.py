@@ -30,9 +30,7 @@ SCHEMA = pa.schema(
         pa.field("tokens", pa.int64()),
         pa.field(
             "facts",
-            pa.list_(
-                pa.struct([*_FACT, *_SPAN, pa.field("view_start", pa.int64()), pa.field("view_end", pa.int64())])
-            ),
+            pa.list_(pa.struct([*_FACT, *_SPAN, pa.field("view_start", pa.int64()), pa.field("view_end", pa.int64())])),
         ),
         pa.field("left_out", pa.list_(pa.struct([*_FACT, *_SPAN]))),
         pa.field(
@@ -124,7 +122,9 @@ def to_row(view: View) -> dict[str, Any]:
 def from_row(row: dict[str, Any]) -> View:
     """The view a row holds."""
     checks = tuple(
-        Check(c["check"], c["passed"], tuple(Evidence(e["message"], _span(e["source"]), _span(e["view"])) for e in c["evidence"]))
+        Check(
+            c["check"], c["passed"], tuple(Evidence(e["message"], _span(e["source"]), _span(e["view"])) for e in c["evidence"])
+        )
         for c in row["verdict"] or ()
     )
     return View(

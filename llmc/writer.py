@@ -170,12 +170,12 @@ class Writer:
             column_encoding={
                 "id": "DELTA_BYTE_ARRAY",
                 "path": "DELTA_BYTE_ARRAY",
-                **dict.fromkeys(("seq", "line", "start", "bytes", "replaces"), "DELTA_BINARY_PACKED"),
+                **dict.fromkeys(("seq", "line", "start", "size_bytes", "replaces"), "DELTA_BINARY_PACKED"),
                 "sha256_prefix": "PLAIN",
             },
             write_statistics=["id", "seq"],
         )
-        self.manifest.parts.append(Part(number, seq, len(rows), sum(row["bytes"] for row in rows)))
+        self.manifest.parts.append(Part(number, seq, len(rows), sum(row["size_bytes"] for row in rows)))
         if number % MANIFEST_EVERY_PARTS == 1:
             self.manifest.save(self.folder)
         self._on_stored(len(rows), self.manifest.parts[-1].bytes)
@@ -237,7 +237,7 @@ def _row(document: Document, start: int, length: int, digest: bytes, replaces: i
         "source": document.source,
         "line": document.line,
         "start": start,
-        "bytes": length,
+        "size_bytes": length,
         "sha256": digest,
         "replaces": replaces,
     }

@@ -47,6 +47,6 @@ def load(name: str, **options: Any) -> Codec:  # noqa: ANN401 - each codec types
         made: Codec = importlib.import_module(f"{__name__}.{name}").CODEC(**options)
         return made
     for entry in entry_points(group="llmc.codecs", name=name):
-        made = entry.load()(**options)
-        return made
+        found: Codec = entry.load()(**options)
+        return found
     raise UsageError(f"no codec is called {name!r}; llmc has: {', '.join(NAMES)}", hint="install the package that brings it")

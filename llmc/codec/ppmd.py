@@ -7,13 +7,14 @@ other settings is read without being told them. pyppmd is LGPL-2.1+, hence the e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llmc.errors import DamagedError, UsageError
 
 MAX_MEMORY_LOG2 = 28  # 256 MiB: what a reader will allocate for an archive it did not write
 
 
-def _pyppmd():  # type: ignore[no-untyped-def]  # noqa: ANN202 - pyppmd has no types
+def _pyppmd() -> Any:  # noqa: ANN401 - pyppmd has no types
     try:
         import pyppmd
     except ImportError as error:
@@ -32,16 +33,19 @@ class Ppmd:
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        if not (2 <= self.order <= 64 and 11 <= self.memory_log2 <= MAX_MEMORY_LOG2):
+        if not (isinstance(self.order, int) and isinstance(self.memory_log2, int)) or not (
+            2 <= self.order <= 64 and 11 <= self.memory_log2 <= MAX_MEMORY_LOG2
+        ):
             raise UsageError(
-                f"codec.order={self.order} codec.memory_log2={self.memory_log2}: "
+                f"codec.options.order={self.order} codec.options.memory_log2={self.memory_log2}: "
                 f"ppmd takes an order of 2..64 and 11..{MAX_MEMORY_LOG2}"
             )
         _pyppmd()
 
     def encode(self, pieces: Sequence[bytes]) -> bytes:
         encoder = _pyppmd().Ppmd7Encoder(self.order, 1 << self.memory_log2)
-        return bytes((self.order, self.memory_log2)) + encoder.encode(b"".join(pieces)) + encoder.flush()
+        body: bytes = encoder.encode(b"".join(pieces)) + encoder.flush()
+        return bytes((self.order, self.memory_log2)) + body
 
     def decode(self, payload: bytes, raw_bytes: int) -> bytes:
         if len(payload) < 2 or not 2 <= payload[0] <= 64 or not 11 <= payload[1] <= MAX_MEMORY_LOG2:

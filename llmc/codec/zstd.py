@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from llmc.errors import DamagedError
+from llmc.errors import DamagedError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,10 @@ class Zstd:
     block_bytes: int = 4 << 20
     name: str = "zstd"
     fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.level, int) and 1 <= self.level <= 22):
+            raise UsageError(f"codec.options.level={self.level}: zstd takes 1 to 22")
 
     def encode(self, pieces: Sequence[bytes]) -> bytes:
         # The archive checks every document's sha256 and knows every block's size: the frame repeats neither.

@@ -1,9 +1,9 @@
 """Every HTTP call to an engine, and the one place where httpx's errors become ours.
 
-    httpx.TimeoutException                EngineTimeout
-    httpx.ConnectError, other transport   EngineUnavailable
-    status 503                            EngineUnavailable (still loading, or out of slots)
-    any other status >= 400               EngineError with the server's own message
+httpx.TimeoutException                EngineTimeout
+httpx.ConnectError, other transport   EngineUnavailable
+status 503                            EngineUnavailable (still loading, or out of slots)
+any other status >= 400               EngineError with the server's own message
 """
 
 import asyncio
@@ -95,8 +95,8 @@ class LlamaServer:
     async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         body = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
         prompt = (await self._request("POST", "/apply-template", body))["prompt"]
-        body = {"content": prompt, "add_special": True, "parse_special": True}
-        return len((await self._request("POST", "/tokenize", body))["tokens"])
+        whole = {"content": prompt, "add_special": True, "parse_special": True}
+        return len((await self._request("POST", "/tokenize", whole))["tokens"])
 
     async def generate(
         self,

@@ -43,7 +43,7 @@ class Embedded:
         self.model_digest = model_digest
         self.slots = slots
         self.slot_context_tokens = slot_context_tokens
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or idle_cores()
         self._start_timeout_seconds = start_timeout_seconds
         self._request_timeout_seconds = request_timeout_seconds
         self._offline = offline
@@ -125,10 +125,15 @@ class Embedded:
     ) -> Generation:
         server = self.server
         try:
-            return await server.generate(
-                messages, max_tokens=max_tokens, schema=schema, temperature=temperature, seed=seed
-            )
+            return await server.generate(messages, max_tokens=max_tokens, schema=schema, temperature=temperature, seed=seed)
         except EngineUnavailable:
             await asyncio.sleep(0.1)  # a killed process takes a moment to be seen as dead
             _ = self.server  # if the child is dead, say so: it explains more than a refused connection
             raise
+
+
+def idle_cores() -> int:
+    """Cores that nothing else uses just now, at least 1. llama.cpp's threads wait for each other by spinning: one that has to
+    share its core makes all of them slow (2 threads beside one busy process took 1.8 to 2.7 times as long as 1)."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores - round(os.getloadavg()[0]))

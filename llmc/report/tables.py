@@ -3,6 +3,8 @@
 Everything that comes from documents or archives is printed as plain characters: never as markup, never as terminal control.
 """
 
+import sys
+from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -28,10 +30,11 @@ MANY = 12  # items of a list that are shown before "and N more"
 
 
 def render(result: Any) -> None:  # noqa: ANN401
-    _render(result, Console(highlight=False, markup=False, soft_wrap=False))
+    width = None if sys.stdout.isatty() else 100
+    _render(result, Console(highlight=False, markup=False, width=width))
 
 
-def _grid(console: Console, rows: list[tuple[str, ...]]) -> None:
+def _grid(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
     table = Table.grid(padding=(0, 2))
     width = max((len(row) for row in rows), default=0)
     for column in range(width):
@@ -69,7 +72,14 @@ def _(result: Deployed, console: Console) -> None:
     r = result.report
     text = f"loaded in {r['load_seconds']} s, first token after {r['first_token_seconds']} s, {r['threads']} threads"
     slots = f"{r['slots']} documents at once, {r['slot_context_tokens']} tokens each"
-    _grid(console, [("works", f"{r['model']} on {r['engine']}: {text}"), ("slots", slots), ("next", "llmc compress input=… output=….llmc")])
+    _grid(
+        console,
+        [
+            ("works", f"{r['model']} on {r['engine']}: {text}"),
+            ("slots", slots),
+            ("next", "llmc compress input=… output=….llmc"),
+        ],
+    )
 
 
 @_render.register
@@ -80,7 +90,11 @@ def _(result: Diagnosis, console: Console) -> None:
         table.add_row(Text(finding.level, style=LEVELS[finding.level]), finding.subject, Text(finding.text + fix))
     console.print(table)
     problems = sum(f.level == "problem" for f in result.findings)
-    last = f"{problems} problem{'s' * (problems != 1)}: mend first" if problems else "this works:  llmc compress input=… output=….llmc"
+    last = (
+        f"{problems} problem{'s' * (problems != 1)}: mend first"
+        if problems
+        else "this works:  llmc compress input=… output=….llmc"
+    )
     console.print(last)
 
 
@@ -88,7 +102,9 @@ def _(result: Diagnosis, console: Console) -> None:
 def _(result: CompressReport, console: Console) -> None:
     run, stats = result.run, result.stats
     new = f"{run.stored} new, {run.unchanged} already stored" if run.unchanged else f"{run.stored} documents"
-    state = "interrupted: what is done is kept, the same command goes on" if run.interrupted else "all restorable (sha256 checked)"
+    state = (
+        "interrupted: what is done is kept, the same command goes on" if run.interrupted else "all restorable (sha256 checked)"
+    )
     if run.failed:
         state += f"; {len(run.failed)} could not be read"
     console.print(Text(f"{one_line(run.archive)}   {new}, {state}", style="bold"))
@@ -97,7 +113,11 @@ def _(result: CompressReport, console: Console) -> None:
         rows.append(("skipped", ", ".join(f"{n} {what}" for what, n in run.skipped.items())))
     seconds = run.exact_seconds + run.view_seconds
     pace = f", {run.views_made / run.view_seconds * 60:.0f} docs/min with a view" if run.views_made and run.view_seconds else ""
-    tokens = f" · {units.count(run.prompt_tokens)} tokens read, {units.count(run.output_tokens)} written" if run.prompt_tokens else ""
+    tokens = (
+        f" · {units.count(run.prompt_tokens)} tokens read, {units.count(run.output_tokens)} written"
+        if run.prompt_tokens
+        else ""
+    )
     rows.append(("time", f"{units.seconds(seconds)}{pace}{tokens} · {result.engine}"))
     rows.extend(("warning", warning) for warning in dict.fromkeys(run.warnings))
     _grid(console, rows)
@@ -108,21 +128,26 @@ def _(result: CompressReport, console: Console) -> None:
 
 def _sizes(stats: Stats) -> list[tuple[str, ...]]:
     exact = f"{units.size(stats.original_bytes)} -> {units.size(stats.exact_bytes)}"
-    rows: list[tuple[str, ...]] = [("bytes", f"{exact}   {units.ratio(stats.original_bytes, stats.exact_bytes)}   on disk, everything restoring needs")]
+    rows: list[tuple[str, ...]] = [
+        ("bytes", f"{exact}   {units.ratio(stats.original_bytes, stats.exact_bytes)}   on disk, everything restoring needs")
+    ]
     if stats.exact_bytes > stats.original_bytes:
         rows.append(("", "larger than the originals: too little text for an archive to pay"))
     if stats.views:
         kinds = ", ".join(f"{n} {kind}" for kind, n in stats.views.items())
         if stats.view_tokens:
             estimated = " (estimated)" if any("estimated" in by for by in stats.tokens_by) else ""
-            tokens = f"{units.count(stats.source_tokens)} -> {units.count(stats.view_tokens)} tokens{estimated}   {units.ratio(stats.source_tokens, stats.view_tokens)}"
+            shorter = f"{units.count(stats.source_tokens)} -> {units.count(stats.view_tokens)} tokens{estimated}"
+            tokens = f"{shorter}   {units.ratio(stats.source_tokens, stats.view_tokens)}"
             rows.append(("views", f"{tokens}   {kinds}"))
             rows.append(("", f"+{units.size(stats.view_bytes)} on disk for views, verdicts and receipts"))
         else:
             rows.append(("views", kinds))
     if stats.refused:
         why = ", ".join(f"{n} {check}" for check, n in stats.refused.items())
-        rows.append(("refused", f"{sum(stats.refused.values())} gists: {why}   (llmc why archive={stats.archive} refused=true)"))
+        rows.append(
+            ("refused", f"{sum(stats.refused.values())} gists: {why}   (llmc why archive={stats.archive} refused=true)")
+        )
     if stats.without_view:
         rows.append(("no view", ", ".join(f"{n} {why}" for why, n in stats.without_view.items())))
     rows.extend(("engine", f"{n} times: {reason}") for reason, n in stats.engine_failures.items())
@@ -161,10 +186,12 @@ def _(result: Verified, console: Console) -> None:
 
 @_render.register
 def _(result: Listing, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, how in (("id", {"overflow": "fold", "max_width": 40}), ("bytes", {"justify": "right"}), ("view", {}), ("tokens", {"justify": "right"})):
-        table.add_column(name, **how)  # type: ignore[arg-type]
-    table.add_column("", no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    table.add_column("id", overflow="fold", min_width=min(40, max((len(r["id"]) for r in result.documents), default=2)))
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("view", no_wrap=True)
+    table.add_column("tokens", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in result.documents:
         tokens = "" if row["tokens"] is None else str(row["tokens"])
         first = one_line(" ".join((row["text"] or "").split()))[:200]
@@ -173,7 +200,9 @@ def _(result: Listing, console: Console) -> None:
     if result.more:
         console.print(f"and {result.more} more: id=PATTERN narrows it down")
     if result.documents:
-        console.print(Text(f"one of them: llmc show archive={one_line(result.archive)} id={one_line(result.documents[0]['id'])}"))
+        console.print(
+            Text(f"one of them: llmc show archive={one_line(result.archive)} id={one_line(result.documents[0]['id'])}")
+        )
 
 
 @_render.register
@@ -184,10 +213,7 @@ def _(result: Shown, console: Console) -> None:
     elif result.view:
         console.print(Text(_printable(result.view.text or "")))
     if result.view and result.original is None:
-        rows = [(f.kind, f.text, f"at {f.source.start}") for f in result.view.facts]
-        if rows:
-            console.print(Text("facts, and where in the original", style="bold"))
-            _grid(console, rows)
+        _facts(console, "facts", ((f.text, f"at {f.source.start}") for f in result.view.facts))
     _grid(console, [(key, str(value)) for key, value in result.receipt.items()])
 
 
@@ -201,16 +227,15 @@ def _(result: Why, console: Console) -> None:
     if view.text:
         console.print(Text(_printable(view.text)))
     lines = _Lines(result.source)
-    if view.facts:
-        console.print(Text("facts of the view, and where the original says so", style="bold"))
-        _grid(console, [(f.kind, f.text, lines.place(f.source)) for f in view.facts])
-    if view.left_out:
-        console.print(Text("left out (must keep, declared in the view)", style="bold"))
-        _grid(console, [(f.kind, f.text, lines.place(Span(f.start, f.end))) for f in view.left_out[:MANY]])
+    _facts(console, "facts", ((f.text, lines.place(f.source)) for f in view.facts))
+    _facts(console, "left out (must keep)", ((f.text, lines.place(Span(f.start, f.end))) for f in view.left_out))
     console.print(Text("attempts", style="bold"))
     _grid(
         console,
-        [(a.tier, a.outcome, f"{a.seconds:.1f} s", f"{a.prompt_tokens}+{a.output_tokens} tokens", a.reason) for a in view.attempts],
+        [
+            (a.tier, a.outcome, f"{a.seconds:.1f} s", f"{a.prompt_tokens}+{a.output_tokens} tokens", a.reason)
+            for a in view.attempts
+        ],
     )
     if view.verdict:
         console.print(Text("checks of the last text that was checked", style="bold"))
@@ -229,6 +254,12 @@ def _(result: Refusals, console: Console) -> None:
         for reason in document["refused"]:
             console.print(Text(f"  {one_line(reason)}"))
     console.print(f"{len(result.documents)} documents with a refused text")
+
+
+def _facts(console: Console, title: str, places: Iterable[tuple[str, str]]) -> None:
+    shown = "   ".join(f"[{one_line(text)}] {place}" for text, place in places)
+    if shown:
+        console.print(Text.assemble((f"{title}  ", "bold"), shown))
 
 
 def _head(console: Console, id: str, size: int, view: View | None) -> None:

@@ -31,7 +31,8 @@ class CompressReport:
         return 130 if self.run.interrupted else 1 if self.run.failed else 0
 
 
-def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> CompressReport | str:
+def check(config: RunConfig) -> None:
+    """UsageError or InputError for what can be seen to be wrong before anything is started."""
     if config.input is None:
         raise UsageError("compress needs an input", hint="llmc compress input=notes/ output=notes.llmc")
     if config.output is None:
@@ -49,24 +50,38 @@ def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> Co
         raise UsageError(f"codec={config.codec.name}: {error}", hint="llmc compress --cfg job -p codec") from error
     if not 1 <= made.block_bytes <= codec.MAX_BLOCK_BYTES:
         raise UsageError(f"codec.options.block_bytes={made.block_bytes} is not between 1 and {codec.MAX_BLOCK_BYTES}")
-    policy = Policy.of(config.policy)
-    output = Path(config.output).expanduser()
-    selection = Selection(
+    Policy.of(config.policy)
+    next(iter(selection(config)), None)
+    check_output(Path(config.output).expanduser())
+
+
+def selection(config: RunConfig) -> Selection:
+    """The documents a configuration means."""
+    assert config.input is not None
+    return Selection(
         input=config.input,
         include=config.include,
         exclude=config.exclude,
         hidden=config.hidden,
         input_format=config.input_format,
         id_field=config.id_field,
+        output=Path(config.output).expanduser() if config.output else None,
     )
+
+
+def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> CompressReport | str:
+    """Store the documents, then give each a view."""
+    made = codec.load(config.codec.name, **config.codec.options)
+    policy = Policy.of(config.policy)
+    output = Path(config.output or "").expanduser()
     if config.dry_run:
-        return _plan(selection, output, config)
+        return _plan(selection(config), output, config)
     engine = deploy if isinstance(deploy, Embedded) else None
     why = deploy.message if isinstance(deploy, LlmcError) else ""
     progress = Progress()
     with display.compress(progress, _heading(config, engine, why), quiet=config.quiet):
         summary = pipeline.compress(
-            selection,
+            selection(config),
             output,
             made,
             config.view,
@@ -89,15 +104,14 @@ def _heading(config: RunConfig, engine: Embedded | None, why: str) -> str:
     return f"{model} · profile {config.profile.name} · view {ladder} · exact layer {config.codec.name}"
 
 
-def _plan(selection: Selection, output: Path, config: RunConfig) -> str:
-    check_output(output)
-    selection.output = output
-    if selection.input == "-":
+def _plan(chosen: Selection, output: Path, config: RunConfig) -> str:
+    if chosen.input == "-":
         return f"store standard input in {output}"
     documents = size = 0
-    for document in selection:
+    for document in chosen:
         documents += 1
         with document.open() as file:
             size += file.seek(0, 2)
-    skipped = "".join(f", {n} {what} skipped" for what, n in selection.skipped.items())
-    return f"store {documents} documents, {units.size(size)}, in {output} with {config.codec.name}; view={config.view.name}{skipped}"
+    skipped = "".join(f", {n} {what} skipped" for what, n in chosen.skipped.items())
+    what = f"store {documents} documents, {units.size(size)}, in {output} with {config.codec.name}"
+    return f"{what}; view={config.view.name}{skipped}"

@@ -41,23 +41,27 @@ class Diagnosis:
 
 def doctor(config: RunConfig) -> Diagnosis:
     """Probes only what the configuration uses; changes nothing."""
-    check_combination(config)
     diagnosis = Diagnosis()
     cores = len(os.sched_getaffinity(0))
     diagnosis.add("ok", "processor", f"{machine.cpu_name()}, {cores} cores for this process")
     flags = machine.cpu_flags()
     if flags and "avx2" not in flags:
-        diagnosis.add("problem", "processor", "it has no AVX2, which the embedded engine is built for", "llmc compress view=extract …")
+        diagnosis.add(
+            "problem", "processor", "it has no AVX2, which the embedded engine is built for", "llmc compress view=extract …"
+        )
     package = config.engine.package
     if package and importlib.util.find_spec(package) is None:
-        diagnosis.add("problem", "engine", f"{config.engine.name} needs the package {package}", "pip install 'llmc-cli[embedded]'")
+        diagnosis.add(
+            "problem", "engine", f"{config.engine.name} needs the package {package}", "pip install 'llmc-cli[embedded]'"
+        )
     elif package:
         diagnosis.add("ok", "engine", f"{config.engine.name} ({package} {importlib.metadata.version(package)})")
     wanted = weights(config)
     memory = machine.fit(config.model, wanted.file.bytes, config.profile.concurrency, config.profile.slot_context_tokens)
     text = (
         f"{wanted.name}: weights {units.size(memory.weights_bytes)} + KV {units.size(memory.kv_bytes)} + compute "
-        f"{units.size(memory.compute_bytes)} (modelled) = {units.size(memory.needed_bytes)} of {units.size(memory.free_bytes)} free"
+        f"{units.size(memory.compute_bytes)} (modelled) = {units.size(memory.needed_bytes)} "
+        f"of {units.size(memory.free_bytes)} free"
     )
     if memory.fits:
         diagnosis.add("ok", "memory", text)
@@ -65,7 +69,9 @@ def doctor(config: RunConfig) -> Diagnosis:
         smaller = "profile.slot_context_tokens=2048 profile.concurrency=1" if config.profile.concurrency > 1 else "model=smollm"
         diagnosis.add("problem", "memory", text, f"llmc deploy {smaller}")
     if not config.model.instruct:
-        diagnosis.add("warning", "model", f"{config.model.name} is a base model: it does not follow instructions", "model=smollm")
+        diagnosis.add(
+            "warning", "model", f"{config.model.name} is a base model: it does not follow instructions", "model=smollm"
+        )
     if sources.here(wanted):
         diagnosis.add("ok", "weights", f"{wanted.path}")
     else:
@@ -79,7 +85,7 @@ def doctor(config: RunConfig) -> Diagnosis:
     return diagnosis
 
 
-def check_combination(config: RunConfig) -> None:
+def check(config: RunConfig) -> None:
     """UsageError for what cannot work whatever the machine is."""
     engine, backend, profile = config.engine.name, config.backend.name, config.profile
     if backend not in config.engine.backends:

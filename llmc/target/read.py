@@ -31,7 +31,7 @@ def restore(config: RunConfig) -> Restored | str:
         raise UsageError("restore needs an output", hint="output=back/   (or output=- for standard output)")
     if config.dry_run:
         entries = list(archive.select(config.id))
-        return f"write {len(entries)} documents, {sum(e.bytes for e in entries)} bytes, to {config.output}"
+        return f"write {len(entries)} documents, {sum(e.size_bytes for e in entries)} bytes, to {config.output}"
     if config.output == "-":
         for entry in archive.select(config.id):
             for piece in archive.read_pieces(entry):
@@ -64,7 +64,7 @@ class Shown:
 def show(config: RunConfig) -> Listing | Shown:
     archive = open_archive(config)
     if config.id is None or any(c in config.id for c in "*?["):
-        rows = []
+        rows: list[dict[str, Any]] = []
         more = 0
         for entry, row in with_views(archive, config.id):
             if len(rows) == LISTED:
@@ -73,7 +73,7 @@ def show(config: RunConfig) -> Listing | Shown:
             rows.append(
                 {
                     "id": entry.id,
-                    "bytes": entry.bytes,
+                    "bytes": entry.size_bytes,
                     "view": row["kind"] if row else "pending",
                     "tokens": row["tokens"] if row and row["kind"] != "none" else None,
                     "text": (row["text"] or None) if row else None,
@@ -90,7 +90,7 @@ def show(config: RunConfig) -> Listing | Shown:
             original = text.decode(data)
         except InputError:
             original = repr(data[:2000])[2:-1] + ("…" if len(data) > 2000 else "")
-    return Shown(entry.id, entry.bytes, view, receipt(entry, row), original)
+    return Shown(entry.id, entry.size_bytes, view, receipt(entry, row), original)
 
 
 @dataclass(slots=True)
@@ -150,7 +150,7 @@ def row_of(archive: Archive, entry: Entry) -> dict[str, Any] | None:
 
 def receipt(entry: Entry, row: dict[str, Any] | None) -> dict[str, Any]:
     """What is recorded of how a document was stored and its view made."""
-    made: dict[str, Any] = {"bytes": entry.bytes, "sha256": entry.sha256_prefix.hex() + "…", "part": entry.part}
+    made: dict[str, Any] = {"bytes": entry.size_bytes, "sha256": entry.sha256_prefix.hex() + "…", "part": entry.part}
     if entry.source is not None:
         made |= {"source": entry.source, "line": entry.line}
     for key in ("sha256", "model", "model_digest", "prompt_hash", "seed", "tokens_by", "seconds", "config"):
@@ -180,7 +180,7 @@ def verify(config: RunConfig) -> Verified:
     started = time.perf_counter()
     for entry, problem in archive.verify():
         result.documents += 1
-        result.bytes += entry.bytes
+        result.bytes += entry.size_bytes
         if problem:
             result.damaged.append((entry.id, problem))
     result.seconds = time.perf_counter() - started
@@ -189,5 +189,3 @@ def verify(config: RunConfig) -> Verified:
 
 def stats(config: RunConfig) -> counting.Stats:
     return counting.collect(open_archive(config))
-
-

@@ -7,6 +7,7 @@ taken together with it.
 """
 
 import heapq
+import itertools
 import math
 import re
 from collections import Counter
@@ -36,13 +37,15 @@ def extract(source: str, budget_tokens: int, source_tokens: int) -> str:
     """Sentences of ``source`` worth at most about ``budget_tokens``; ``""`` when not even one fits."""
     spans = sentences(source)
     per_char = source_tokens / max(1, len(source))
-    units = [_Sentence(s, (s.end - s.start) * per_char + 1, Counter(_WORD.findall(source[s.start : s.end].lower()))) for s in spans]
+    units = [
+        _Sentence(s, (s.end - s.start) * per_char + 1, Counter(_WORD.findall(source[s.start : s.end].lower()))) for s in spans
+    ]
     _value(units, source)
     chosen = _choose(units, source, budget_tokens)
     if not chosen:
         return ""
     text = source[units[chosen[0]].span.start : units[chosen[0]].span.end]
-    for previous, i in zip(chosen, chosen[1:], strict=False):
+    for previous, i in itertools.pairwise(chosen):
         if i == previous + 1:
             text += source[units[previous].span.end : units[i].span.start]
         else:
@@ -86,12 +89,7 @@ def _choose(units: list[_Sentence], source: str, budget: float) -> list[int]:
     def bundle(i: int) -> list[int]:
         """The sentence, with those before it that it leans on (at most two)."""
         indices = [i]
-        while (
-            len(indices) < 3
-            and indices[0] > 0
-            and indices[0] - 1 not in chosen
-            and _leans(source, units[indices[0]].span)
-        ):
+        while len(indices) < 3 and indices[0] > 0 and indices[0] - 1 not in chosen and _leans(source, units[indices[0]].span):
             indices.insert(0, indices[0] - 1)
         return indices
 
@@ -102,7 +100,7 @@ def _choose(units: list[_Sentence], source: str, budget: float) -> list[int]:
             return 0.0
         new = sum(n for w, n in unit.words.items() if w not in said) / total
         fresh = len(unit.facts - known)
-        return (unit.value * (0.3 + 0.7 * new) + 0.25 * math.log1p(fresh)) / unit.tokens**0.5
+        return (unit.value * (0.3 + 0.7 * new) + 0.25 * math.log1p(fresh)) / math.sqrt(unit.tokens)
 
     heap = [(-gain(i), i) for i in range(len(units))]
     heapq.heapify(heap)
@@ -117,7 +115,7 @@ def _choose(units: list[_Sentence], source: str, budget: float) -> list[int]:
             continue
         indices = bundle(i)
         cost = sum(units[j].tokens for j in indices) + 2  # the gap mark
-        if cost > left or _leans(source, units[indices[0]].span) and indices[0] > 0 and indices[0] - 1 not in chosen:
+        if cost > left or (_leans(source, units[indices[0]].span) and indices[0] > 0 and indices[0] - 1 not in chosen):
             continue
         left -= cost
         for j in indices:

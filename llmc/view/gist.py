@@ -13,8 +13,8 @@ from llmc.fidelity import Run, sentences
 from llmc.view import prompt
 
 WORDS_PER_TOKEN = 0.7  # English prose; asking for words is the only length models can follow
-FACT_TOKENS = 25  # room for one quoted fact in the answer
-JSON_TOKENS = 40  # braces, keys, quotes, indentation
+CHARS_PER_TOKEN = 5  # the schema's limit on a summary; a little above English prose, so that it rarely acts
+JSON_TOKENS = 48  # braces, keys, quotes, indentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,20 @@ async def draft(
     """One gist of at most about ``budget_tokens``; EngineError when the engine cannot."""
     source_tokens = await engine.count_tokens(source)
     whole = await engine.count_prompt_tokens(prompt.messages("", 100, wrong))
-    answer_tokens = int(budget_tokens * 1.5) + prompt.MAX_FACTS * FACT_TOKENS + JSON_TOKENS
-    room = engine.slot_context_tokens - whole - answer_tokens - 16
+    room = engine.slot_context_tokens - whole - _answer_tokens(budget_tokens) - 16
     chunks = [chunk async for chunk in _chunks(source, source_tokens, max(room, 64), engine)]
 
     share = max(16, budget_tokens // len(chunks))
-    summaries, quotes = [], []
+    summaries: list[str] = []
+    quotes: list[str] = []
     reasons, expected, seen, output, seconds, valid, raw = set(), 0, 0, 0, 0.0, True, []
     for chunk in chunks:
         messages = prompt.messages(chunk, max(10, int(share * WORDS_PER_TOKEN)), wrong)
         expected += await engine.count_prompt_tokens(messages)
         answer = await engine.generate(
             messages,
-            max_tokens=int(share * 1.5) + prompt.MAX_FACTS * FACT_TOKENS + JSON_TOKENS,
-            schema=prompt.schema(max_chars=max(60, share * 6)),
+            max_tokens=_answer_tokens(share),
+            schema=prompt.schema(max_chars=share * CHARS_PER_TOKEN),
             temperature=temperature,
             seed=seed,
         )
@@ -60,7 +60,8 @@ async def draft(
         raw.append(answer.text)
         try:
             parsed = json.loads(answer.text)
-            summaries.append(" ".join(str(parsed["summary"]).split()))
+            summary = " ".join(str(parsed["summary"]).split())
+            summaries.append(_whole(summary) if len(parsed["summary"]) >= share * CHARS_PER_TOKEN else summary)
             quotes.extend(str(quote) for quote in parsed["facts"])
         except (ValueError, KeyError, TypeError):
             valid = False
@@ -73,6 +74,17 @@ async def draft(
     )
     kept = tuple(dict.fromkeys(q for q in quotes if q and q in source))
     return Draft(" ".join(summaries), kept, run, seen, output, seconds)
+
+
+def _answer_tokens(share: int) -> int:
+    """Enough for the longest answer the schema allows, at the 2.5 characters a token that dense text takes."""
+    return int((share * CHARS_PER_TOKEN + prompt.MAX_FACTS * prompt.MAX_FACT_CHARS) / 2.5) + JSON_TOKENS
+
+
+def _whole(summary: str) -> str:
+    """A summary that the schema's limit cut, without its last, broken sentence."""
+    end = max(summary.rfind(mark) for mark in (". ", "! ", "? ", "。"))
+    return summary[: end + 1]
 
 
 async def _chunks(source: str, source_tokens: int, room_tokens: int, engine: Engine) -> AsyncIterator[str]:
