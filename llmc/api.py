@@ -11,8 +11,8 @@ from llmc.documents import Selection
 from llmc.engine import Engine
 from llmc.errors import UsageError
 from llmc.fidelity import Policy
+from llmc.files import Restored, restore_files
 from llmc.pipeline import Summary
-from llmc.restore import Restored, restore_files
 from llmc.schema import ViewConfig
 
 

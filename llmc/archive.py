@@ -172,10 +172,16 @@ class Archive:
 
     def entries(self, part: Part | None = None) -> Iterator[Entry]:
         """The live documents, in the order they were first stored; of one part, or of all."""
+        lines = self.manifest.lines
+        for entry in self.latest(part):
+            if entry.source is None or entry.source not in lines or (entry.line or 0) <= lines[entry.source]:
+                yield entry
+
+    def latest(self, part: Part | None = None) -> Iterator[Entry]:
+        """The latest version of each document, lines that a shortened source no longer has included."""
         for each in [part] if part else self.manifest.parts:
             for entry in self.all_entries(each):
-                gone = entry.source in self.manifest.lines and (entry.line or 0) > self.manifest.lines[entry.source or ""]
-                if entry.seq not in self._replaced and not gone:
+                if entry.seq not in self._replaced:
                     yield entry
 
     def all_entries(self, part: Part) -> Iterator[Entry]:

@@ -26,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command line; its exit code."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        return _main(words)
+        code = _main(words)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:  # the reader of our output has gone: nothing left to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -36,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(words: list[str]) -> int:
     targets = target_files()
-    first = next((w for w in words if not w.startswith("-")), None)
+    flags, others = _split(words)
+    first = next(iter(others), None)
     if words in (["--version"], ["version"]):
         from llmc import __version__
 
@@ -57,15 +60,15 @@ def _main(words: list[str]) -> int:
 
         close = get_close_matches(first, targets, n=1)
         return usage_error(f"no target {first!r}", f"did you mean llmc {close[0]}?" if close else "llmc targets lists them")
-    if first is None or not (first in targets or any(w.startswith("target=") for w in words) or _shows_only(words)):
+    if not (first in targets or any(w.startswith("target=") for w in words) or _shows_only(flags)):
         return usage_error(
             "no target named", "llmc targets lists them; for example: llmc compress input=notes/ output=notes.llmc"
         )
     return _hydra(arrange(words), targets)
 
 
-def _shows_only(words: list[str]) -> bool:
-    return any(w in ("-sc", "--shell-completion", "--hydra-help", "--version") or w.startswith("-sc") for w in words)
+def _shows_only(flags: list[str]) -> bool:
+    return any(w in ("-sc", "--shell-completion", "--hydra-help", "--version") or w.startswith("-sc") for w in flags)
 
 
 def arrange(words: list[str]) -> list[str]:
@@ -74,32 +77,43 @@ def arrange(words: list[str]) -> list[str]:
     >>> arrange(["compress", "-m", "input=my notes/a,b", "codec=zstd,ppmd"])
     ['-m', 'target=compress', "input='my notes/a,b'", 'codec=zstd,ppmd']
     """
+    flags, others = _split(words)
+    target = next((w for w in others if _TARGET_WORD.fullmatch(w)), None)
+    if target is None:
+        return flags + [_quoted(w) for w in others]
+    others.remove(target)
+    return [*flags, f"target={target}", *(_quoted(w) for w in others)]
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and everything else."""
     flags: list[str] = []
-    overrides: list[str] = []
+    others: list[str] = []
     rest = iter(words)
-    target_seen = False
     for word in rest:
         if (word.startswith("-") and "=" not in word.split(" ")[0].removeprefix("--")) or word.startswith("--"):
             flags.append(word)
             if word in _FLAGS_WITH_VALUE:
                 flags.extend(w for w in (next(rest, None),) if w is not None)
-        elif not target_seen and _TARGET_WORD.fullmatch(word):
-            target_seen = True
-            overrides.insert(0, f"target={word}")
         else:
-            overrides.append(_quoted(word))
-    return flags + overrides
+            others.append(word)
+    return flags, others
 
 
 def _quoted(override: str) -> str:
     key, equals, value = override.partition("=")
-    if not equals or key not in LITERAL_KEYS or value in ("", "null", "???") or value[:1] in "'\"":
+    if not equals or key not in LITERAL_KEYS or value in ("", "null", "???") or _is_quoted(value):
         return override
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)  # Hydra's quoting: a backslash counts only before the quote
-    trailing = re.search(r"\\*$", escaped)
-    assert trailing is not None
-    # ${...} is an interpolation even inside quotes.
-    return f"{key}='{escaped}{trailing[0]}'".replace("${", "\\${")
+    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # ${...} is an interpolation even inside quotes
+    value = re.sub(
+        r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value
+    )  # a backslash counts only before a quote
+    return f"{key}='{value}'"
+
+
+def _is_quoted(value: str) -> bool:
+    """Written for Hydra already: ``input="'a,b'"``."""
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
 
 
 def target_files() -> dict[str, Path]:
@@ -171,6 +185,7 @@ def usage_error(message: str, hint: str) -> int:
 
 def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     """Hand over to Hydra; its exceptions come out whole (HYDRA_FULL_ERROR) and are turned into our one-line errors here."""
+    import logging
     import warnings
 
     import hydra
@@ -178,13 +193,21 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     from llmc import schema
 
     schema.register()
+    logging.raiseExceptions = False  # --info is printed by logging, which would report a closed pipe line by line
     if line := os.environ.get("COMP_LINE"):  # completing: the target's bare word as Hydra knows it
         command, *rest = line.split(" ")
+        if rest and not any(w in targets or w.startswith("target=") for w in rest[:-1]):
+            print(" ".join(t for t in targets if t.startswith(rest[-1])))  # noqa: T201
         os.environ["COMP_LINE"] = " ".join([command, *(f"target={w}" if w in targets else w for w in rest)])
     codes: list[int] = []
 
+    gone: list[BrokenPipeError] = []
+
     def job(config: Any) -> None:  # noqa: ANN401 - a DictConfig; the import is for later
-        codes.append(run(config))
+        try:
+            codes.append(run(config))
+        except BrokenPipeError as error:  # past Hydra, which would report it
+            gone.append(error)
 
     job.__module__ = "llmc.cli"
     wrapped = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)
@@ -207,6 +230,8 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
         sys.argv = saved
         if before is None:
             os.environ.pop("HYDRA_FULL_ERROR", None)
+    if gone:
+        raise gone[0]
     return max(codes, default=0)
 
 
@@ -216,6 +241,11 @@ def explain(error: BaseException) -> tuple[str, str]:
 
     text = str(error.__cause__ or error) if "Error merging override" in str(error) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if (word := getattr(error, "override", None)) is not None:
+        quoting = "a value with a comma, bracket or space is quoted twice: key=\"'a, b'\""
+        return f"{word!r} cannot be read as key=value", quoting if "=" in word else f"for example input={word}"
+    if match := re.search(r"Ambiguous value for argument '(\w+)=", text):
+        return f"{match[1]} takes one value", f"-m tries each of several: llmc TARGET -m {match[1]}=…,…"
     if match := re.search(r"Could not find '(\w+)/([^']*)'", text):
         group, option = match[1], match[2]
         options = sorted(f.stem for f in (CONF / group).glob("*.yaml"))
@@ -262,7 +292,6 @@ def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
     debug = bool(config.get("debug"))
     try:
         try:
-            OmegaConf.resolve(config)
             typed = schema.typed(config)
         except Exception as error:
             if debug:
@@ -272,7 +301,7 @@ def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
         if missing:
             raise UsageError(f"{missing[0]} has no value", hint=f"add {missing[0]}=…")
         name = target_name(config)
-        step = make.plan(name, OmegaConf.to_container(config.target))  # type: ignore[arg-type]
+        step = make.plan(name, OmegaConf.to_container(config.target, resolve=True))  # type: ignore[arg-type]
         return report.show(make.run(step, typed), typed)
     except LlmcError as error:
         if debug:

@@ -79,12 +79,15 @@ class Selection:
         parts = Path(pattern).parts
         fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
         root = Path(*parts[:fixed])
-        matches = sorted(p for p in glob.iglob(pattern, recursive=True, include_hidden=self.hidden) if os.path.isfile(p))
+        matches = []
+        for match in root.glob(str(Path(*parts[fixed:]))):  # does not follow links to folders, so a loop ends
+            relative = match.relative_to(root)
+            if match.is_file() and (self.hidden or not any(part.startswith(".") for part in relative.parts)):
+                matches.append((os.fsencode(relative), match))
         if not matches:
             raise InputError(f"input {self.input} matches no file", hint="quote the pattern, and use ** for any depth")
-        for match in matches:
-            relative = os.path.relpath(match, root)
-            yield from self._entry(Path(match), relative)
+        for name, match in sorted(matches):
+            yield from self._entry(match, os.fsdecode(name))
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[Document]:
         try:

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -426,7 +427,7 @@ def compress_exact(
     except KeyboardInterrupt:
         summary.interrupted = True
     except OSError as error:
-        raise ArchiveError(f"{output} cannot be written: {error.strerror}", hint=DISK_HINT) from error
+        raise ArchiveError(f"{output} cannot be written: {os.strerror(error.errno or 5)}", hint=DISK_HINT) from error
     finally:
         summary.stored, summary.unchanged = writer.stored, writer.unchanged
         summary.skipped, summary.failed = dict(selection.skipped), selection.failed
@@ -486,7 +487,7 @@ def compress(
     except KeyboardInterrupt:
         summary.interrupted = True
     except OSError as error:
-        raise ArchiveError(f"{output} cannot be written: {error.strerror}", hint=DISK_HINT) from error
+        raise ArchiveError(f"{output} cannot be written: {os.strerror(error.errno or 5)}", hint=DISK_HINT) from error
     finally:
         summary.view_seconds = time.perf_counter() - started
     return summary

@@ -266,7 +266,7 @@ class _Index:
     """What is stored already: document -> (sha256 prefix, seq), in 24 bytes a document."""
 
     def __init__(self, archive: Archive) -> None:
-        entries = [(_key(e.source, e.line, e.file_name), e.sha256_prefix, e.seq) for e in archive.entries()]
+        entries = [(_key(e.source, e.line, e.file_name), e.sha256_prefix, e.seq) for e in archive.latest()]
         keys = np.array([e[0] for e in entries], dtype=np.uint64)
         order = np.argsort(keys, kind="stable")
         self._keys = keys[order]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from llmc import units
 from llmc.errors import PullError
@@ -20,7 +20,6 @@ from llmc.errors import PullError
 STALL_SECONDS = 30  # no byte for this long counts as a broken connection
 ATTEMPTS = 6
 MARGIN_BYTES = 64 << 20  # left free for everybody else
-CHUNK_BYTES = 1 << 20
 
 
 class _Retry(Exception):
@@ -47,6 +46,10 @@ def require_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def unwritable(path: Path, error: OSError) -> PullError:
+    return PullError(f"{path} cannot be written: {error.strerror}", hint="free some space and run it again")
+
+
 def fetch(
     url: str,
     path: Path,
@@ -62,7 +65,7 @@ def fetch(
     asked = {**(headers or {}), "Accept-Encoding": "identity"}  # ranges count the file's bytes, not a compressed form's
     retrying = Retrying(
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.5, max=20),
+        wait=wait_exponential(multiplier=0.5, max=20) + wait_random(0, 1),
         retry=retry_if_exception_type(_Retry),
         reraise=True,
     )
@@ -77,7 +80,7 @@ def fetch(
             hint="run the same command again: it goes on where it stopped",
         ) from error
     except OSError as error:
-        raise PullError(f"{part} cannot be written: {error.strerror}", hint="free some space and run it again") from error
+        raise unwritable(part, error) from error
     digest = hash_file(part)
     if digest != sha256:
         part.unlink()
@@ -104,7 +107,7 @@ def _attempt(client: httpx.Client, url: str, part: Path, on_bytes: Callable[[int
                 have = 0
             with part.open("r+b" if have else "wb") as file:
                 file.seek(have)
-                for chunk in answer.iter_raw(CHUNK_BYTES):
+                for chunk in answer.iter_raw():  # as it comes: what a chunk size gathers is lost with the connection
                     file.write(chunk)
                     have += len(chunk)
                     on_bytes(have)

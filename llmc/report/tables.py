@@ -14,10 +14,10 @@ from rich.text import Text
 
 from llmc import units
 from llmc.fidelity import Span
+from llmc.files import Restored
 from llmc.make import Plan
 from llmc.model.sources import Pulled
 from llmc.report import one_line, plain
-from llmc.restore import Restored
 from llmc.stats import Stats
 from llmc.target.compress import CompressReport
 from llmc.target.deploy import Deployed

@@ -76,8 +76,7 @@ def doctor(config: RunConfig) -> Diagnosis:
         diagnosis.add("ok", "weights", f"{wanted.path}")
     else:
         folder = state.cache("models")
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
         needed = 2 * wanted.file.bytes if wanted.file.packages else wanted.file.bytes
         level, fix = ("ok", "") if free > needed else ("problem", "LLMC_HOME=/a/larger/disk llmc pull")
         text = f"{units.size(wanted.file.bytes)} to download to {folder}, {units.size(free)} free there"

@@ -11,7 +11,7 @@ from llmc import stats as counting
 from llmc import text, viewstore
 from llmc.archive import Archive, Entry
 from llmc.errors import InputError, UsageError
-from llmc.restore import Restored, restore_files
+from llmc.files import Restored, restore_files
 from llmc.schema import RunConfig
 from llmc.view import View
 

@@ -2,8 +2,8 @@
 
 A sentence is worth its closeness to the whole (cosine to the document's tf-idf centroid, Radev et al. 2004) and the hard facts
 it carries; what a chosen sentence already says counts less the second time (greedy selection by value per token, as in Lin
-and Bilmes 2011). Linear in the length for a fixed budget. A sentence that leans on the one before ("This", "However") is only
-taken together with it.
+and Bilmes 2011), and a second sentence from the same stretch of the text counts half. A sentence that leans on the one before
+("This", "However") is only taken together with it. Linear in the length for a fixed budget.
 """
 
 import heapq
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from llmc.fidelity import Span, facts, sentences
 
 GAP = " … "
+SENTENCE_TOKENS = 30  # of an average sentence: a budget for n of them looks for one in each n-th of the text first
+WORDS_OF_A_SENTENCE = 6  # of three letters or more; below it a unit is a heading or a fragment
 _WORD = re.compile(r"\w{3,}")
 _LEANS = re.compile(
     r"[\"'“‘(\[*\-–—\s]*(?:(?:this|that|these|those|it|its|he|she|they|him|her|them|his|their|such|so|but|and|or|however|"
@@ -77,7 +79,7 @@ def _value(units: list[_Sentence], source: str) -> None:
             at += 1
         unit.facts = frozenset(inside)
         # Openings of documents are written to introduce them: a mild prior, gone after about ten sentences.
-        unit.value = unit.value / top + 0.3 / (1 + i / 3)
+        unit.value = unit.value / top + 0.15 / (1 + i / 3)
 
 
 def _choose(units: list[_Sentence], source: str, budget: float) -> list[int]:
@@ -85,6 +87,14 @@ def _choose(units: list[_Sentence], source: str, budget: float) -> list[int]:
     said: Counter[str] = Counter()
     known: set[tuple[str, str]] = set()
     chosen: set[int] = set()
+    regions = max(1, round(budget / SENTENCE_TOKENS))
+    per_region = sum(u.tokens for u in units) / regions or 1.0
+    region_of: list[int] = []
+    at = 0.0
+    for each in units:
+        region_of.append(min(regions - 1, int((at + each.tokens / 2) / per_region)))
+        at += each.tokens
+    taken: Counter[int] = Counter()
 
     def bundle(i: int) -> list[int]:
         """The sentence, with those before it that it leans on (at most two)."""
@@ -100,7 +110,14 @@ def _choose(units: list[_Sentence], source: str, budget: float) -> list[int]:
             return 0.0
         new = sum(n for w, n in unit.words.items() if w not in said) / total
         fresh = len(unit.facts - known)
-        return (unit.value * (0.3 + 0.7 * new) + 0.25 * math.log1p(fresh)) / math.sqrt(unit.tokens)
+        # "The lease." says nothing alone, however cheap it is.
+        whole = min(1.0, total / WORDS_OF_A_SENTENCE)
+        return (
+            whole
+            / (1 + taken[region_of[i]])
+            * (unit.value * (0.3 + 0.7 * new) + 0.25 * math.log1p(fresh))
+            / math.sqrt(unit.tokens)
+        )
 
     heap = [(-gain(i), i) for i in range(len(units))]
     heapq.heapify(heap)
@@ -120,6 +137,7 @@ def _choose(units: list[_Sentence], source: str, budget: float) -> list[int]:
         left -= cost
         for j in indices:
             chosen.add(j)
+            taken[region_of[j]] += 1
             said.update(units[j].words)
             known |= units[j].facts
     return sorted(chosen)

