@@ -1,0 +1,141 @@
+"""Grounding, coverage: no view sentence that the source does not carry, and no source window that the view passes over.
+
+Grounding. A view clause is grounded when the source sentences it speaks of hold at least ``grounded_share`` of its key
+weight. A clause of two or three words is judged with its sentence.
+
+Coverage. The source is cut into windows of equal size, in words. A view of one tenth of the length cannot speak of
+every tenth sentence's neighbours, so a window is ``max(window_tokens, 2.5 * 25 * r)`` words, where r is the compression
+(source words divided by view words) and 25 words are a long sentence: the view has words for about two and a half
+sentences per window. A window is covered when some view clause aligns to a sentence in it. The check passes when
+at least ``coverage_share`` (0.85) of the windows are covered, and when the view is not only a description of the text ("This
+report describes ...").
+"""
+
+import re
+
+from llmc.fidelity.align import Key
+from llmc.fidelity.align import known as _known
+from llmc.fidelity.pairing import Pairing, Part
+from llmc.fidelity.policy import Policy
+from llmc.fidelity.spans import Span
+from llmc.fidelity.verdict import Check, Evidence, failed_check
+
+UNKNOWN_RUN = 4  # paraphrase changes a word or two in a row; four are news
+_WORDS_PER_SENTENCE = 25
+_SENTENCES_PER_WINDOW = 2.5
+_TOPIC = re.compile(
+    r"\s*(?:in )?(?:the|this|that|a)\s(?:\w+[ -]){0,3}?(?:text|document|e-?mail|mail|message|letter|"
+    r"note|notes|report|log|chat|thread|conversation|"
+    r"discussion|meeting|minutes|article|changelog|summary|statement|notice|transcript|release notes)\b"
+    r"(?:\s(?:from|of|dated|on)\s[^.]{1,40}?)?\s"
+    r"(?:is about|describes?|discusses?|discussed|covers?|covered|deals? with|talks? about|concerns?|provides?|"
+    r"summari[sz]es?|outlines?|details?|mentions?|contains?|"
+    r"explains? how|presents?|includes? information)\b",
+    re.IGNORECASE,
+)
+
+
+def grounding(pairing: Pairing, policy: Policy) -> Check:
+    """Every clause of the view is carried by source sentences."""
+    problems = []
+    for part in pairing.parts:
+        if run := _unknown_run(pairing, part):
+            problems.append(
+                Evidence(f"nothing in the source speaks of {pairing.view.text[run.start : run.end][:120]!r}", view=run)
+            )
+            continue
+        share = grounded(pairing, part)
+        if share < policy.grounded_share:
+            text = pairing.view.text[part.span.start : part.span.end]
+            best = part.aligned[0].sentence if part.aligned else None
+            problems.append(
+                Evidence(
+                    f"the source holds {share:.0%} of the words of {text[:120]!r}, not {policy.grounded_share:.0%}",
+                    source=pairing.source.sentences[best] if best is not None else None,
+                    view=part.span,
+                )
+            )
+    return failed_check("grounding", problems)
+
+
+def _unknown_run(pairing: Pairing, part: Part) -> Span | None:
+    """``UNKNOWN_RUN`` content words in a row that the source lacks: a statement of its own, however it is joined."""
+    run: list[Key] = []
+    for key in part.keys:
+        run = [*run, key] if key.key not in pairing.index.postings and key.kind == "word" else []
+        if len(run) == UNKNOWN_RUN:
+            return Span(run[0].start, run[-1].end)
+    return None
+
+
+def grounded(pairing: Pairing, part: Part) -> float:
+    """Share of the key weight that the aligned source sentences hold together; short clauses count with their sentence."""
+    index = pairing.index
+    alone = len(part.keys) > 3
+    keys = part.keys if alone else pairing.view.keys_in(part.sentence)
+    mates = [part] if alone else pairing.parts_of[part.sentence]
+    wanted = {_known(key, index): index.weight(_known(key, index)) for key in keys}
+    near = {a.sentence for other in mates for a in other.aligned[:3]}
+    near |= {n + step for n in near for step in (-1, 1)}
+    held = sum(
+        weight
+        for name, weight in wanted.items()
+        if (posting := index.postings.get(name)) and (len(posting) > 8 or near.intersection(posting))
+    )
+    total = sum(wanted.values())
+    return held / total if total else 1.0
+
+
+def coverage(pairing: Pairing, policy: Policy) -> Check:
+    """The view speaks of (nearly) all windows of the source, and says something rather than naming a topic."""
+    source, view = pairing.source, pairing.view
+    problems = []
+    own = [view.sentences[n] for n in pairing.own]
+    topics = [span for span in own if _TOPIC.match(view.text, span.start, span.end)]
+    if topics and len(own) + len(pairing.copied) <= 2 * len(topics):
+        problems.append(Evidence("the view names the topic instead of saying what the text says", view=topics[0]))
+    if not source.sentences:
+        return failed_check("coverage", problems)
+    windows = _windows(pairing, policy)
+    touched = {a.sentence for part in pairing.parts for a in part.aligned[:2] if a.share >= 0.25} | {
+        number for same in pairing.copied.values() for number in same
+    }
+    ends = [index for index, _ in windows]
+    open_windows = []
+    first = 0
+    for last, span in zip(ends, (span for _, span in windows), strict=True):
+        if not any(sentence in touched for sentence in range(first, last + 1)):
+            open_windows.append(span)
+        first = last + 1
+    covered = 1 - len(open_windows) / len(windows)
+    if covered < policy.coverage_share:
+        message = (
+            f"the view touches {covered:.0%} of {len(windows)} windows, not {policy.coverage_share:.0%}; nothing of this one"
+        )
+        problems += [Evidence(message, source=span) for span in open_windows]
+    return failed_check("coverage", problems)
+
+
+def _windows(pairing: Pairing, policy: Policy) -> list[tuple[int, Span]]:
+    """Number of the last sentence and the span of each window; a short rest belongs to the window before it."""
+    source, view = pairing.source, pairing.view
+    ratio = max(1.0, len(source.keys) / max(1, len(view.keys)))
+    size = max(policy.window_tokens, _SENTENCES_PER_WINDOW * _WORDS_PER_SENTENCE * ratio)
+    windows: list[tuple[int, Span]] = []
+    words, start = 0, source.sentences[0].start
+    for number, span in enumerate(source.sentences):
+        words += 1 + source.text.count(" ", span.start, span.end)
+        if words >= size:
+            windows.append((number, Span(start, span.end)))
+            words = 0
+            if number + 1 < len(source.sentences):
+                start = source.sentences[number + 1].start
+    last = len(source.sentences) - 1
+    if not windows:
+        return [(last, Span(start, source.sentences[-1].end))]
+    if windows[-1][0] < last:
+        if words >= size / 2:
+            windows.append((last, Span(start, source.sentences[-1].end)))
+        else:
+            windows[-1] = (last, Span(windows[-1][1].start, source.sentences[-1].end))
+    return windows

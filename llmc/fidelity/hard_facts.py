@@ -1,0 +1,156 @@
+"""G2 and G3: every hard fact of the view is a fact of the source, and every must-keep fact of the source is in the view.
+
+Facts are compared in their normal form, so "12 March" is not "12 votes" and 3 kW is not 3 MW. Whether a value stands
+with its owner is a question of roles (``roles.py``); here it is a question of existence.
+"""
+
+import re
+from collections import Counter
+
+from llmc.fidelity.analysis import Analysis, spellings
+from llmc.fidelity.facts import Fact
+from llmc.fidelity.identifiers import quoted
+from llmc.fidelity.policy import Policy
+from llmc.fidelity.spans import Span
+from llmc.fidelity.verdict import Check, Evidence, failed_check
+
+LEFT_OUT = re.compile(r"\[left out: (?P<what>\d[^\[\]\n]{0,400})\]\s*$")
+_FALLING = re.compile(r"\b(?:fell|fall|drop|decreas|declin|reduc|lower|down|less|minus|cut)", re.IGNORECASE)
+_LEFT_OUT_ITEM = re.compile(r"(\d+) ([a-z ]+?)(?:,|$)")
+PLURAL = {
+    "number": "numbers", "money": "amounts", "percent": "percentages", "date": "dates", "time": "times",
+    "duration": "durations", "range": "ranges", "version": "versions", "id": "ids", "hash": "hashes", "path": "paths",
+    "url": "links", "email": "e-mails", "phone": "phones", "quote": "quotes", "code": "code spans", "name": "names",
+    "pin": "pinned passages",
+}  # fmt: skip
+SINGULAR = {kind: word.removesuffix("s") if kind != "hash" else "hash" for kind, word in PLURAL.items()} | {"money": "amount"}
+
+
+def precision(source: Analysis, view: Analysis) -> Check:
+    """Fails for a fact or a quotation in the view that the source does not hold."""
+    problems = []
+    footer = declared_span(view.text)
+    end = footer.start if footer else len(view.text)
+    for fact in view.facts:
+        if fact.start < end and not holds(source, fact):
+            problems.append(Evidence(f"{fact.kind} {fact.text!r} is not in the source", view=Span(fact.start, fact.end)))
+    for _, start, stop, normal in quoted(view.text):
+        if start < end and normal not in source.quotations and not source.says(normal):
+            problems.append(Evidence(f"quotation {view.text[start:stop]!r} is not in the source", view=Span(start, stop)))
+    return failed_check("precision", problems)
+
+
+def holds(source: Analysis, fact: Fact) -> bool:
+    """Whether the source states the fact: the same normal form, or one that says the same in less or more detail."""
+    known = source.by_normal
+    if fact.normal in known:
+        return True
+    if fact.kind == "quote":
+        return fact.normal in source.quotations or source.says(fact.normal)
+    if fact.kind == "name":
+        return _name_is_known(source, fact)
+    if fact.kind == "date":
+        return _date_is_known(source, fact.normal)
+    if fact.normal.startswith("-") and fact.kind in ("percent", "money", "number"):
+        return _falls(source, fact.normal[1:])
+    if fact.kind == "range":
+        ends = [normal for normal in spellings(fact) if normal != fact.normal]
+        alone = {fact.normal for end in ends for fact in known.get(end, ())}  # 2 and 7 of "7-2" do not make a "2-7"
+        return bool(ends) and alone.issuperset(ends)
+    if fact.kind == "number" and " " not in fact.normal:
+        return fact.normal in source.numbers  # a bare number of the view may leave out the unit that the source names
+    if fact.kind in ("code", "path", "url", "email", "id", "version"):  # spelled inside a longer one: db-3:5432
+        return source.says(fact.text.strip("`").casefold())
+    return False
+
+
+def _falls(source: Analysis, positive: str) -> bool:
+    """ "-2%" for "fell by 2%"."""
+    return any(
+        _FALLING.search(source.text[max(0, fact.start - 40) : fact.end + 20])
+        for fact in source.by_normal.get(positive, ())[:20]
+    )
+
+
+def _date_is_known(source: Analysis, normal: str) -> bool:
+    """The same date with less said ("12 March" for 12 March 2026), or with the year that the source gives elsewhere."""
+    if normal in source.shorter_dates:
+        return True
+    return normal[:4] in source.years and len(normal) > 4 and f"-{normal[4:]}" in source.by_normal
+
+
+def _name_is_known(source: Analysis, fact: Fact) -> bool:
+    """All words of the name stand together in the source, in this order; a part of a longer name will do."""
+    words = fact.normal.split()
+    if not all(word in source.words for word in words):
+        return False
+    if len(words) == 1:
+        return True
+    return source.says(r"\W{1,4}(?:\w{1,3}\W{1,3})?".join(re.escape(word) for word in words), pattern=True)
+
+
+def recall(source: Analysis, view: Analysis, policy: Policy) -> Check:
+    """Every must-keep fact and pinned passage is in the view, or counted in its ``[left out: ...]`` line."""
+    dropped = missing(source, view, policy)
+    if not dropped:
+        return failed_check("recall", ())
+    said = declared(view.text)
+    counts = Counter(fact.kind for fact in dropped)
+    problems: list[Evidence] = []
+    notes: list[Evidence] = []
+    for fact in dropped:
+        entry = Evidence(f"{SINGULAR[fact.kind]} {fact.text!r} is not in the view", source=Span(fact.start, fact.end))
+        allowed = policy.missing == "declare" and fact.kind != "pin" and said.get(fact.kind, 0) >= counts[fact.kind]
+        (notes if allowed else problems).append(entry)
+    return failed_check("recall", problems, notes)
+
+
+def missing(source: Analysis, view: Analysis, policy: Policy) -> list[Fact]:
+    """Must-keep facts and pins of the source that the view does not hold, each once, in the order of the source."""
+    held = set(view.by_normal)
+    seen: set[tuple[str, str]] = set()
+    dropped = []
+    for fact in source.facts:
+        if fact.kind not in policy.must_keep or (fact.kind, fact.normal) in seen or fact.normal.startswith("-W"):
+            continue  # a weekday is a date only to those who know the week: it must be right, but it may be left out
+        seen.add((fact.kind, fact.normal))
+        if fact.normal not in held and not _held_otherwise(fact, view):
+            dropped.append(fact)
+    for pin in policy.pins:
+        for match in re.finditer(pin, source.text):
+            if match[0] and ("pin", match[0]) not in seen:
+                seen.add(("pin", match[0]))
+                if match[0] not in view.text:
+                    dropped.append(Fact("pin", match[0], match.start(), match.end(), match[0]))
+    dropped.sort(key=lambda fact: fact.start)
+    return dropped
+
+
+def _held_otherwise(fact: Fact, view: Analysis) -> bool:
+    """Said in less detail: a date without its year, "40" for 40%, "-2%" for "fell by 2%"."""
+    if fact.kind == "date":
+        day = f"-{fact.normal[4:]}"
+        return fact.normal in view.shorter_dates or (len(fact.normal) == 10 and fact.normal[0] != "-" and day in view.by_normal)
+    if f"-{fact.normal}" in view.by_normal:
+        return True
+    value = fact.normal.split(" ", 1)[0]
+    return fact.kind in ("number", "percent", "duration") and value in view.by_normal and value not in view.numbers
+
+
+def declared_span(view: str) -> Span | None:
+    """Where the ``[left out: ...]`` line stands."""
+    match = LEFT_OUT.search(view)
+    return Span(*match.span()) if match else None
+
+
+def declared(view: str) -> dict[str, int]:
+    """What the view says it leaves out: fact kind to count."""
+    match = LEFT_OUT.search(view)
+    if not match:
+        return {}
+    kinds = {word: kind for table in (PLURAL, SINGULAR) for kind, word in table.items()}
+    said = {}
+    for number, word in _LEFT_OUT_ITEM.findall(match["what"]):
+        if word.strip() in kinds:
+            said[kinds[word.strip()]] = int(number)
+    return said
