@@ -189,9 +189,14 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     import warnings
 
     import hydra
+    from hydra._internal.utils import get_args_parser
 
     from llmc import schema
 
+    known = get_args_parser()._option_string_actions
+    for word in _split(arguments)[0]:
+        if word.startswith("-") and word.split("=")[0] not in known and word[:2] not in known:
+            return usage_error(f"no flag {word}", "settings are key=value; flags are Hydra's: llmc --hydra-help")
     schema.register()
     logging.raiseExceptions = False  # --info is printed by logging, which would report a closed pipe line by line
     if line := os.environ.get("COMP_LINE"):  # completing: the target's bare word as Hydra knows it
@@ -269,7 +274,9 @@ def explain(error: BaseException) -> tuple[str, str]:
             f"no setting is called {key!r}",
             f"did you mean {close[0]}=?" if close else "llmc TARGET --cfg job prints them all",
         )
-    if match := re.search(r"Value '(.*?)' (?:of type '\w+' )?could not be converted to (\w+)", text):
+    if (match := re.search(r"Value '(.*?)' (?:of type '\w+' )?could not be converted to (\w+)", text)) or (
+        match := re.search(r"Value '(.*?)' is not a valid (bool)", text)
+    ):
         key = re.search(r"full_key: (\S+)", text)
         return (
             f"{key[1] if key else 'a setting'}={match[1]}: not {_article(match[2])}",
@@ -279,7 +286,7 @@ def explain(error: BaseException) -> tuple[str, str]:
 
 
 def _article(kind: str) -> str:
-    return {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(kind, f"a {kind.lower()}")
+    return {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}.get(kind, f"a {kind.lower()}")
 
 
 def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig

@@ -77,10 +77,13 @@ def walk(step: Step) -> Iterator[Step]:
 def run(step: Step, config: RunConfig) -> Any:  # noqa: ANN401 - the target's own result
     """Do a target and what it needs; its result. With ``config.dry_run`` each target returns what it would do, as text."""
     results: dict[str, Any] = {}
+    failed: dict[str, LlmcError] = {}
 
     def visit(each: Step) -> Any:  # noqa: ANN401
         if each.name in results:
             return results[each.name]
+        if each.name in failed:
+            raise failed[each.name]
         given: dict[str, Any] = {}
         for need in each.needs:
             if need.name in each.skipped:
@@ -91,7 +94,7 @@ def run(step: Step, config: RunConfig) -> Any:  # noqa: ANN401 - the target's ow
             except LlmcError as error:
                 if need.name not in each.soft or isinstance(error, UsageError):
                     raise
-                given[need.name] = error
+                given[need.name] = failed[need.name] = error
         result = each.function(config, **given)
         if not config.dry_run and hasattr(result, "__exit__"):
             result = opened.enter_context(result)

@@ -331,15 +331,15 @@ class _Maker:
     async def _declared(self, source: str, source_tokens: int, content: str, budget: int) -> tuple[str, int]:
         """The text with its must-keep facts, within the budget: sentences from the end make room for them."""
         chars_per_token = len(source) / max(1, source_tokens)
-        room = budget
-        for _ in range(4):
-            fitting = await self._fit(content, room)
-            spare = max(0, int((budget - await self.tokens(fitting)) * chars_per_token))
+        reserve = 0  # for the count of what is left out, known only once the rest is
+        for _ in range(6):
+            fitting = await self._fit(content, budget - reserve)
+            spare = max(0, int((budget - reserve - await self.tokens(fitting)) * chars_per_token))
             candidate = await asyncio.to_thread(fidelity.declare, source, fitting, self.policy, spare)
             tokens = await self.tokens(candidate)
             if tokens <= budget:
                 break
-            room -= tokens - budget + 2
+            reserve += tokens - budget + 2
         return candidate, tokens
 
     async def _fit(self, content: str, budget: int) -> str:

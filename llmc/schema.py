@@ -103,7 +103,7 @@ class ViewConfig:
     target_ratio: float = 5
     max_tokens: int = 300
     min_tokens: int = 48
-    min_source_tokens: int = 100
+    min_source_tokens: int = 120
     max_source_tokens: int = 6000
     max_source_bytes: int = 4_000_000
     attempts: int = 2

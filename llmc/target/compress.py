@@ -51,7 +51,8 @@ def check(config: RunConfig) -> None:
     if not 1 <= made.block_bytes <= codec.MAX_BLOCK_BYTES:
         raise UsageError(f"codec.options.block_bytes={made.block_bytes} is not between 1 and {codec.MAX_BLOCK_BYTES}")
     Policy.of(config.policy)
-    next(iter(selection(config)), None)
+    if config.input != "-":  # what is read from there now is gone for compress
+        next(iter(selection(config)), None)
     check_output(Path(config.output).expanduser())
 
 
