@@ -1,7 +1,7 @@
 """Documents per minute of the gist path, beside the same server driven flat out with the same prompts and nothing else done.
 
-The two are measured in one process pair: one server, first llmc, then the plain client, alternating. The prompts carry a
-number at their start, so that neither profits from what the server cached for the other. Needs the weights: ``llmc pull model=smollm``.
+The two are measured in one process: one server, llmc and a plain client in turn. Each prompt carries a number at its start, so
+that neither profits from what the server cached for the other. Needs the weights: ``llmc pull model=smollm``.
 """
 
 import asyncio

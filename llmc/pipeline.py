@@ -24,9 +24,9 @@ from llmc.codec import Codec
 from llmc.documents import Selection, check_output
 from llmc.engine import Engine
 from llmc.errors import ArchiveError, EngineError, EngineUnavailable, InputError
-from llmc.fidelity import Policy, Verdict
+from llmc.fidelity import Policy, Span, Verdict
 from llmc.schema import ViewConfig
-from llmc.view import Attempt, View, bind
+from llmc.view import Attempt, BoundFact, View, bind
 from llmc.view import extract as extracting
 from llmc.view import gist as gisting
 from llmc.view.prompt import prompt_hash
@@ -237,10 +237,10 @@ class _Maker:
         budget = int(min(view.max_tokens, max(source_tokens / view.target_ratio, floor)))
         attempts: list[Attempt] = []
         if view.name == "gist":
-            async for attempt, candidate, verdict in self._gists(source, source_tokens, budget):
+            async for attempt, candidate, verdict, keys in self._gists(source, source_tokens, budget):
                 attempts.append(attempt)
                 if attempt.outcome == "kept" and verdict:
-                    return await self._view("gist", source, source_tokens, candidate, verdict, attempts)
+                    return await self._view("gist", source, source_tokens, candidate, verdict, attempts, keys)
         attempt, candidate, verdict = await self._extract(source, source_tokens, budget)
         attempts.append(attempt)
         if attempt.outcome == "kept":
@@ -249,21 +249,30 @@ class _Maker:
         return dataclasses.replace(_none(source_tokens, *attempts), verdict=verdict)
 
     async def _view(
-        self, kind: str, source: str, source_tokens: int, content: str, verdict: Verdict, attempts: list[Attempt]
+        self,
+        kind: str,
+        source: str,
+        source_tokens: int,
+        content: str,
+        verdict: Verdict,
+        attempts: list[Attempt],
+        keys: tuple[BoundFact, ...] = (),
     ) -> View:
         left_out = tuple(fidelity.left_out(source, content, self.policy)[:MAX_LEFT_OUT])
         tokens = await self.tokens(content)
-        return View(kind, content, source_tokens, tokens, bind(source, content), left_out, verdict, tuple(attempts))
+        return View(kind, content, source_tokens, tokens, (*bind(source, content), *keys), left_out, verdict, tuple(attempts))
 
-    async def _gists(self, source: str, source_tokens: int, budget: int) -> AsyncIterator[tuple[Attempt, str, Verdict | None]]:
+    async def _gists(
+        self, source: str, source_tokens: int, budget: int
+    ) -> AsyncIterator[tuple[Attempt, str, Verdict | None, tuple[BoundFact, ...]]]:
         """Each try of the model with its verdict, until one is kept or there is nothing more to try."""
         view, engine = self.view, self.engine
         if engine is None or self._down:
-            yield Attempt("gist", "failed", self._down), "", None
+            yield Attempt("gist", "failed", self._down), "", None, ()
             return
         if source_tokens > view.max_source_tokens:
             reason = f"{source_tokens} tokens are more than view.max_source_tokens={view.max_source_tokens}"
-            yield Attempt("gist", "skipped", reason), "", None
+            yield Attempt("gist", "skipped", reason), "", None, ()
             return
         wrong = ""
         for _ in range(view.attempts):
@@ -271,15 +280,16 @@ class _Maker:
             try:
                 draft = await self._draft(engine, source, budget, wrong)
             except EngineError as error:
-                yield Attempt("gist", "failed", error.message, seconds=time.perf_counter() - started), "", None
+                yield Attempt("gist", "failed", error.message, seconds=time.perf_counter() - started), "", None, ()
                 return
             content, verdict = await self._checked(source, source_tokens, draft.text, budget, draft.run)
             took = (draft.prompt_tokens, draft.output_tokens, time.perf_counter() - started)
             if verdict.passed:
-                yield Attempt("gist", "kept", "", *took), content, verdict
+                keys = tuple(BoundFact("key", q, None, Span(source.index(q), source.index(q) + len(q))) for q in draft.quotes)
+                yield Attempt("gist", "kept", "", *took), content, verdict, keys
                 return
             wrong = refusal(verdict)
-            yield Attempt("gist", "refused", wrong, *took), content, verdict
+            yield Attempt("gist", "refused", wrong, *took), content, verdict, ()
 
     async def _draft(self, engine: Engine, source: str, budget: int, wrong: str) -> gisting.Draft:
         for revived in (False, True):
@@ -344,7 +354,7 @@ class _Maker:
 
     async def _fit(self, content: str, budget: int) -> str:
         """Whole sentences from the end are dropped until the rest is within the budget."""
-        spans = fidelity.sentences(content)
+        spans = fidelity.analyse(content).sentences
         while len(spans) > 1 and await self.tokens(content[: spans[-1].end]) > budget:
             spans = spans[:-1]
         return content[: spans[-1].end].removesuffix(extracting.GAP.rstrip()).rstrip() if spans else ""
@@ -387,7 +397,7 @@ def without_wrong_sentences(content: str, verdict: Verdict) -> str:
             if not places:
                 return ""
             spans.extend(places)
-    sentences = fidelity.sentences(content)
+    sentences = fidelity.analyse(content).sentences
     kept = [s for s in sentences if not any(p.start < s.end and s.start < p.end for p in spans)]
     return " ".join(content[s.start : s.end] for s in kept)
 

@@ -98,8 +98,8 @@ def to_row(view: View) -> dict[str, Any]:
                 "text": f.text,
                 "start": f.source.start,
                 "end": f.source.end,
-                "view_start": f.view.start,
-                "view_end": f.view.end,
+                "view_start": f.view and f.view.start,
+                "view_end": f.view and f.view.end,
             }
             for f in view.facts
         ],
@@ -133,7 +133,12 @@ def from_row(row: dict[str, Any]) -> View:
         source_tokens=row["source_tokens"],
         tokens=row["tokens"],
         facts=tuple(
-            BoundFact(f["kind"], f["text"], Span(f["view_start"], f["view_end"]), Span(f["start"], f["end"]))
+            BoundFact(
+                f["kind"],
+                f["text"],
+                None if f["view_start"] is None else Span(f["view_start"], f["view_end"]),
+                Span(f["start"], f["end"]),
+            )
             for f in row["facts"] or ()
         ),
         left_out=tuple(Fact(f["kind"], f["text"], f["start"], f["end"], f["text"]) for f in row["left_out"] or ()),

@@ -161,3 +161,16 @@ def test_standard_input_is_one_document_or_lines(tmp_path: Path, monkeypatch: py
     llmc.compress("-", tmp_path / "b.llmc", view="none", input_format="jsonl")
     llmc.restore(tmp_path / "b.llmc", tmp_path / "out")
     assert (tmp_path / "out" / "stdin.jsonl").read_bytes() == b"".join(LINES)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_stored_as_it_was_read(tmp_path: Path):
+    from llmc.codec import load
+    from llmc.documents import Document
+    from llmc.writer import Writer
+
+    contents = iter([b"long " * 2_000_000, b"short " * 900_000])  # the first reading looks whether it is stored already
+    with Writer(tmp_path / "a.llmc", load("zstd", level=3)) as writer:
+        writer.add(Document("log", lambda: io.BytesIO(next(contents))))
+    archive = Archive.open(tmp_path / "a.llmc")
+    assert archive.read(archive.find("log")) == b"short " * 900_000
+    assert not [problem for _, problem in archive.verify() if problem]

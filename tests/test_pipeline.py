@@ -121,10 +121,20 @@ def test_a_faithful_gist_is_kept_with_its_facts_bound_to_the_source(tmp_path: Pa
     assert view.text is not None
     assert view.text.startswith(GOOD)
     rent = next(f for f in view.facts if f.kind == "money" and "4,850" in f.text)
+    assert rent.view is not None
     assert "4,850 EUR" in MINUTES[rent.source.start : rent.source.end]
     assert rent.text == view.text[rent.view.start : rent.view.end]
     assert view.verdict is not None
     assert view.verdict.passed
+
+
+def test_key_facts_of_the_model_are_kept_where_they_stand_in_the_source_word_for_word(tmp_path: Path):
+    listed = ["Nine of the eleven members were present", "Ten of the eleven members were present", ""]
+    made, _ = run(tmp_path, lambda messages, n: says(GOOD, listed))
+    keys = [f for f in made["minutes.md"].facts if f.kind == "key"]
+    assert [f.text for f in keys] == listed[:1]
+    assert MINUTES[keys[0].source.start : keys[0].source.end] == listed[0]
+    assert keys[0].view is None
 
 
 def test_a_wrong_number_is_dropped_with_its_sentence_and_the_rest_is_kept(tmp_path: Path):

@@ -134,7 +134,7 @@ def _sizes(stats: Stats) -> list[tuple[str, ...]]:
     if stats.exact_bytes > stats.original_bytes:
         rows.append(("", "larger than the originals: too little text for an archive to pay"))
     if stats.views:
-        kinds = ", ".join(f"{n} {kind}" for kind, n in stats.views.items())
+        kinds = ", ".join(f"{n} {'without yet' if kind == 'pending' else kind}" for kind, n in stats.views.items())
         if stats.view_tokens:
             estimated = " (estimated)" if any("estimated" in by for by in stats.tokens_by) else ""
             shorter = f"{units.count(stats.source_tokens)} -> {units.count(stats.view_tokens)} tokens{estimated}"
@@ -150,6 +150,8 @@ def _sizes(stats: Stats) -> list[tuple[str, ...]]:
         )
     if stats.without_view:
         rows.append(("no view", ", ".join(f"{n} {why}" for why, n in stats.without_view.items())))
+    if sum(stats.refused.values()) > stats.views.get("gist", 0):
+        rows.append(("hint", "a larger model would keep more gists: model=gemma (4 GB of memory), model=qwen (6 GB)"))
     rows.extend(("engine", f"{n} times: {reason}") for reason, n in stats.engine_failures.items())
     return rows
 

@@ -7,16 +7,20 @@ whose every check passed is kept; all that was tried, and why it was not taken, 
 import bisect
 from dataclasses import dataclass
 
-from llmc.fidelity import Fact, Span, Verdict, facts
+from llmc.fidelity import Fact, Span, Verdict, analyse
 
 
 @dataclass(frozen=True, slots=True)
 class BoundFact:
-    """A hard fact of the view and the place in the source it was taken from; offsets are code points."""
+    """A hard fact and the place in the source it was taken from; offsets are code points.
+
+    ``kind`` is the fidelity check's, or ``key`` for a passage that the model listed as a key fact and that stands in the
+    source word for word. ``view`` is None for a fact that stands beside the view, not in it.
+    """
 
     kind: str
     text: str
-    view: Span
+    view: Span | None
     source: Span
 
 
@@ -57,11 +61,11 @@ def bind(source: str, view: str) -> tuple[BoundFact, ...]:
     Views follow the order of their source, so the search goes on from the last fact found.
     """
     places: dict[tuple[str, str], list[Fact]] = {}
-    for fact in facts(source):
+    for fact in analyse(source).facts:
         places.setdefault((fact.kind, fact.normal), []).append(fact)
     bound = []
     at = 0
-    for fact in facts(view):
+    for fact in analyse(view).facts:
         candidates = places.get((fact.kind, fact.normal))
         if not candidates:
             continue

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from llmc.fidelity import Span, facts, sentences
+from llmc.fidelity import Span, analyse
 
 GAP = " … "
 SENTENCE_TOKENS = 30  # of an average sentence: a budget for n of them looks for one in each n-th of the text first
@@ -37,7 +37,7 @@ class _Sentence:
 
 def extract(source: str, budget_tokens: int, source_tokens: int) -> str:
     """Sentences of ``source`` worth at most about ``budget_tokens``; ``""`` when not even one fits."""
-    spans = sentences(source)
+    spans = analyse(source).sentences
     per_char = source_tokens / max(1, len(source))
     units = [
         _Sentence(s, (s.end - s.start) * per_char + 1, Counter(_WORD.findall(source[s.start : s.end].lower()))) for s in spans
@@ -68,7 +68,7 @@ def _value(units: list[_Sentence], source: str) -> None:
         norm = math.sqrt(sum((n * inverse[w]) ** 2 for w, n in unit.words.items()))
         unit.value = dot / norm if norm else 0.0
     top = max((u.value for u in units), default=0.0) or 1.0
-    found = facts(source)
+    found = analyse(source).facts
     at = 0
     for i, unit in enumerate(units):
         while at < len(found) and found[at].start < unit.span.start:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from llmc.engine import Engine
-from llmc.fidelity import Run, sentences
+from llmc.fidelity import Run, analyse
 from llmc.view import prompt
 
 WORDS_PER_TOKEN = 0.7  # English prose; asking for words is the only length models can follow
@@ -93,7 +93,7 @@ async def _chunks(source: str, source_tokens: int, room_tokens: int, engine: Eng
         yield source
         return
     target_chars = int(len(source) * room_tokens / source_tokens * 0.9)
-    ends = [span.end for span in sentences(source)]
+    ends = [span.end for span in analyse(source).sentences]
     start = 0
     while start < len(source):
         limit = start + target_chars
