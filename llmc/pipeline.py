@@ -57,6 +57,8 @@ class Summary:
 
     archive: str
     stored: int = 0
+    replaced: int = 0
+    """Of the stored ones, those that are a new version of a document of the same name."""
     unchanged: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -233,8 +235,7 @@ class _Maker:
         if source_tokens < view.min_source_tokens:
             reason = f"short: {source_tokens} tokens are fewer than view.min_source_tokens={view.min_source_tokens}"
             return _none(source_tokens, Attempt("none", "kept", reason))
-        floor = min(view.min_tokens, source_tokens // 2)
-        budget = int(min(view.max_tokens, max(source_tokens / view.target_ratio, floor)))
+        budget = self._budget(source_tokens)
         attempts: list[Attempt] = []
         if view.name == "gist":
             async for attempt, candidate, verdict, keys in self._gists(source, source_tokens, budget):
@@ -247,6 +248,17 @@ class _Maker:
             return await self._view("extract", source, source_tokens, candidate, verdict, attempts)
         attempts.append(Attempt("none", "kept", "nothing passed the check"))
         return dataclasses.replace(_none(source_tokens, *attempts), verdict=verdict)
+
+    async def extract(self, source: str) -> tuple[str, Verdict] | None:
+        source_tokens = await self.tokens(source)
+        if source_tokens < self.view.min_source_tokens:
+            return None
+        _, content, verdict = await self._extract(source, source_tokens, self._budget(source_tokens))
+        return content, verdict
+
+    def _budget(self, source_tokens: int) -> int:
+        floor = min(self.view.min_tokens, source_tokens // 2)
+        return int(min(self.view.max_tokens, max(source_tokens / self.view.target_ratio, floor)))
 
     async def _view(
         self,
@@ -383,6 +395,12 @@ class _Maker:
             return True
 
 
+def extract_of(source: str, view: ViewConfig, policy: Policy) -> tuple[str, Verdict] | None:
+    """The extract that ``view=extract`` would keep or refuse for a text, and its verdict; None when the text is too short."""
+    maker = _Maker(view, policy, None, "", 0, lambda warning: None)
+    return asyncio.run(maker.extract(source))
+
+
 def refusal(verdict: Verdict) -> str:
     """One line: each failed check with its first piece of evidence."""
     return "; ".join(f"{c.name}: {c.evidence[0].message if c.evidence else 'failed'}" for c in verdict.checks if not c.passed)
@@ -439,7 +457,7 @@ def compress_exact(
     except OSError as error:
         raise ArchiveError(f"{output} cannot be written: {os.strerror(error.errno or 5)}", hint=DISK_HINT) from error
     finally:
-        summary.stored, summary.unchanged = writer.stored, writer.unchanged
+        summary.stored, summary.replaced, summary.unchanged = writer.stored, writer.replaced, writer.unchanged
         summary.skipped, summary.failed = dict(selection.skipped), selection.failed
         summary.exact_seconds = time.perf_counter() - started
 

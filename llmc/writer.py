@@ -52,7 +52,7 @@ class Writer:
         self.folder = folder
         self.codec = codec
         self.force = force
-        self.stored = self.unchanged = 0
+        self.stored = self.unchanged = self.replaced = 0
         self._workers = workers or len(os.sched_getaffinity(0))
         self._on_stored = on_stored
         self._on_warning = on_warning
@@ -80,7 +80,7 @@ class Writer:
         try:
             if kind is None or issubclass(kind, KeyboardInterrupt):
                 self.flush()
-                if kind is None:
+                if kind is None and self.force:
                     self._drop_dead_parts()
                 self.manifest.save(self.folder)
         finally:
@@ -95,12 +95,15 @@ class Writer:
         large = len(data) > MEMORY_BYTES
         for piece in pieces:
             digest.update(piece)
+        if document.source is not None:  # how many lines it has now is known when it was read to its end
+            self.manifest.lines.pop(document.source, None)
         known = self._index.get(document)
         if known and known[0] == digest.digest()[:8] and not self.force:
             self.unchanged += 1
             return False
         replaces = known[1] if known else None
         self.stored += 1
+        self.replaced += known is not None
         if large:
             self.flush()
             self._store_large(document, replaces)
@@ -201,7 +204,7 @@ class Writer:
         return payload, len(raw), self.codec.name
 
     def _drop_dead_parts(self) -> None:
-        """Delete parts of which every document was replaced, unless they are what says that another one was."""
+        """After ``force``, delete parts of which every document was replaced, unless they say that another one was."""
         archive = Archive(self.folder, self.manifest)
         replaced = archive._replaced
         if not replaced:

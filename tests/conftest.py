@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in DISTURBING:
             patch.delenv(name, raising=False)
         patch.setenv("LLMC_HOME", str(folder))
-        patch.setenv("PYTHONPATH", str(ROOT))  # an engine's child process finds the checkout too
+        patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("HF_HOME", str(folder / "no-hugging-face-token-here"))
         for name in ("NO_PROXY", "no_proxy"):  # a proxy may be the way to the package index, never to a fake server
             patch.setenv(name, LOOPBACK)

@@ -174,3 +174,28 @@ def test_a_file_that_shrinks_while_it_is_read_is_stored_as_it_was_read(tmp_path:
     archive = Archive.open(tmp_path / "a.llmc")
     assert archive.read(archive.find("log")) == b"short " * 900_000
     assert not [problem for _, problem in archive.verify() if problem]
+
+
+def test_lines_stored_before_an_interruption_are_there_although_the_file_had_fewer_before(tmp_path: Path):
+    from llmc.codec import load
+    from llmc.documents import Document
+    from llmc.writer import Writer
+
+    file = tmp_path / "log.jsonl"
+    file.write_bytes(b"".join(LINES[:2]))
+    llmc.compress(file, tmp_path / "a.llmc", view="none")
+    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "a.llmc", load("zstd")) as writer:
+        for number, line in enumerate(LINES[:4], 1):
+            writer.add(Document(f"log.jsonl:{number}", lambda line=line: io.BytesIO(line), "log.jsonl", number))
+        raise KeyboardInterrupt
+    assert len(list(Archive.open(tmp_path / "a.llmc").entries())) == 4
+
+
+def test_the_same_name_from_another_folder_is_a_new_version_and_the_earlier_one_is_kept(tmp_path: Path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "notes.md").write_text(f"from {folder}")
+        summary = llmc.compress(tmp_path / folder, tmp_path / "a.llmc", view="none")
+    assert summary.replaced == 1
+    archive = Archive.open(tmp_path / "a.llmc")
+    assert [archive.read(e) for part in archive.manifest.parts for e in archive.all_entries(part)] == [b"from one", b"from two"]

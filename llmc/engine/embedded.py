@@ -59,7 +59,8 @@ class Embedded:
             "slot_context_tokens": self.slot_context_tokens,
             "threads": self.threads,
         }
-        return [sys.executable, "-P", "-m", "llmc.engine.embedded_server", json.dumps(options)]
+        # By its path: it needs nothing of llmc, so it starts however llmc itself was found.
+        return [sys.executable, "-P", str(Path(__file__).with_name("embedded_server.py")), json.dumps(options)]
 
     def __enter__(self) -> Self:
         if importlib.util.find_spec("xllamacpp") is None:

@@ -1,6 +1,6 @@
 """The child process behind ``engine=embedded``: serves one GGUF file on a free loopback port until its standard input ends.
 
-    python -m llmc.engine.embedded_server \\
+    python llmc/engine/embedded_server.py \\
         '{"weights": "m.gguf", "model": "m", "slots": 4, "slot_context_tokens": 4096, "threads": 2}'
 
 Prints one JSON line, ``{"url": "http://127.0.0.1:PORT", "key": "..."}``, when the model is loaded. The key is made anew each

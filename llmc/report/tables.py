@@ -14,11 +14,13 @@ from rich.text import Text
 
 from llmc import units
 from llmc.fidelity import Span
+from llmc.fidelity.calibrate import Rate
 from llmc.files import Restored
 from llmc.make import Plan
 from llmc.model.sources import Pulled
 from llmc.report import one_line, plain
 from llmc.stats import Stats
+from llmc.target.calibrate import Calibrated
 from llmc.target.compress import CompressReport
 from llmc.target.deploy import Deployed
 from llmc.target.doctor import Diagnosis
@@ -102,6 +104,8 @@ def _(result: Diagnosis, console: Console) -> None:
 def _(result: CompressReport, console: Console) -> None:
     run, stats = result.run, result.stats
     new = f"{run.stored} new, {run.unchanged} already stored" if run.unchanged else f"{run.stored} documents"
+    if run.replaced:
+        new += f", {run.replaced} of them new versions"
     state = (
         "interrupted: what is done is kept, the same command goes on" if run.interrupted else "all restorable (sha256 checked)"
     )
@@ -164,6 +168,30 @@ def _(result: Stats, console: Console) -> None:
     if result.models:
         rows.append(("model", ", ".join(result.models)))
     _grid(console, rows)
+
+
+@_render.register
+def _(result: Calibrated, console: Console) -> None:
+    console.print(Text(f"{result.views} extracts of {result.documents} documents   {result.verdict}", style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("planted error", "missed", "of", "95% interval", ""):
+        table.add_column(name, justify="left" if name in ("planted error", "") else "right", no_wrap=True)
+    for kind in result.kinds:
+        sure = "certified" if kind.certified else "too few" if kind.missed.tries < result.certified_tries else ""
+        table.add_row(kind.kind, *_rate(kind.missed), Text(sure, style="green" if kind.certified else ""))
+    table.add_row("refused, though faithful", *_rate(result.false_refusals), "")
+    console.print(table)
+    rows = [
+        ("skipped", ", ".join(f"{n} {what}" for what, n in result.skipped.items())),
+        ("set", f"policy.grounded_share={result.policy.grounded_share}, on the half that is not reported; seed {result.seed}"),
+        ("kept", f"{result.file}   {units.seconds(result.seconds)}"),
+    ]
+    _grid(console, [row for row in rows if row[1]])
+
+
+def _rate(rate: Rate) -> tuple[str, str, str]:
+    low, high = rate.share_95
+    return str(rate.count), str(rate.tries), f"{low:.1%} to {high:.1%}" if rate.tries else "-"
 
 
 @_render.register
