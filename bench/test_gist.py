@@ -16,10 +16,10 @@ from bench import texts
 from llmc import state
 from llmc.engine.embedded import Embedded
 from llmc.schema import ViewConfig
-from llmc.view import gist
+from llmc.view import gist, prompt
 
 WEIGHTS = state.cache("models") / "smollm2-135m-instruct-q4_1.gguf"
-DOCUMENTS = 12
+DOCUMENTS = 8
 BUDGET_TOKENS = 60
 numbers = itertools.count()
 
@@ -37,14 +37,20 @@ def write_passages(folder: Path) -> None:
 
 
 async def flat_out(engine: Embedded, folder: Path) -> None:
-    """The same requests without counting, checking, storing: as many at once as the server has slots."""
+    """The same prompts, and nothing else done: as many at once as the server has slots."""
     slots = asyncio.Semaphore(engine.slots)
 
     async def one(path: Path) -> None:
         async with slots:
-            await gist.draft(path.read_text(), BUDGET_TOKENS, engine)
+            await engine.generate(
+                prompt.messages(path.read_text(), int(BUDGET_TOKENS * gist.WORDS_PER_TOKEN)),
+                max_tokens=gist.answer_tokens(BUDGET_TOKENS),
+                schema=prompt.schema(BUDGET_TOKENS * gist.CHARS_PER_TOKEN),
+                seed=1,
+            )
 
     await asyncio.gather(*(one(path) for path in sorted(folder.iterdir())))
+    await engine.aclose()
 
 
 def test_gist_path_against_the_raw_server(benchmark, engine: Embedded, tmp_path: Path):

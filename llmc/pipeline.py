@@ -88,13 +88,15 @@ async def make_views(
     maker = _Maker(view, policy, engine, why_no_engine, seed, on_warning)
     config = config_hash(view, policy, engine, seed)
     slots = asyncio.Semaphore(engine.slots if engine else 1)
-    return sum(
-        [
-            await _make_part(archive, part, maker, config, slots, json_field, on_view)
-            for part in archive.manifest.parts
-            if _missing(archive, part, config, engine is not None)
-        ]
-    )
+    made = 0
+    try:
+        for part in archive.manifest.parts:
+            if _missing(archive, part, config, engine is not None):
+                made += await _make_part(archive, part, maker, config, slots, json_field, on_view)
+    finally:
+        if engine is not None:
+            await engine.aclose()
+    return made
 
 
 async def _make_part(

@@ -61,6 +61,9 @@ class Scripted:
     def __exit__(self, *_: object) -> None:
         pass
 
+    async def aclose(self) -> None:
+        pass
+
     async def health(self) -> Health:
         return Health(False, 0.0, "dead")
 

@@ -100,6 +100,10 @@ class Embedded:
             raise EngineUnavailable(f"the embedded engine {how}", hint=f"its log: {self._child.log}")
         return self._server
 
+    async def aclose(self) -> None:
+        if self._server is not None:
+            await self._server.aclose()
+
     async def health(self) -> Health:
         try:
             return await self.server.health()

@@ -28,6 +28,7 @@ def main() -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.ctx_shift = False  # a prompt that does not fit is an error, never cut silently
+    params.cache_ram_mib = 0  # would keep the state of past prompts, up to 8 GiB; documents do not come twice
     params.ui = False
     params.offline = True
     key = secrets.token_hex(16)

@@ -50,7 +50,7 @@ class Deployed(Embedded):
                 raise EngineUnavailable(f"it serves {', '.join(listed)}")
             await self.generate([Message("user", "Say yes.")], max_tokens=1)
         finally:
-            await self.server.aclose()
+            await self.aclose()
 
 
 def deploy(config: RunConfig, pull: Pulled | str) -> Deployed | str:

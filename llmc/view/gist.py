@@ -36,7 +36,7 @@ async def draft(
     """One gist of at most about ``budget_tokens``; EngineError when the engine cannot."""
     source_tokens = await engine.count_tokens(source)
     whole = await engine.count_prompt_tokens(prompt.messages("", 100, wrong))
-    room = engine.slot_context_tokens - whole - _answer_tokens(budget_tokens) - 16
+    room = engine.slot_context_tokens - whole - answer_tokens(budget_tokens) - 16
     chunks = [chunk async for chunk in _chunks(source, source_tokens, max(room, 64), engine)]
 
     share = max(16, budget_tokens // len(chunks))
@@ -48,7 +48,7 @@ async def draft(
         expected += await engine.count_prompt_tokens(messages)
         answer = await engine.generate(
             messages,
-            max_tokens=_answer_tokens(share),
+            max_tokens=answer_tokens(share),
             schema=prompt.schema(max_chars=share * CHARS_PER_TOKEN),
             temperature=temperature,
             seed=seed,
@@ -76,7 +76,7 @@ async def draft(
     return Draft(" ".join(summaries), kept, run, seen, output, seconds)
 
 
-def _answer_tokens(share: int) -> int:
+def answer_tokens(share: int) -> int:
     """Enough for the longest answer the schema allows, at the 2.5 characters a token that dense text takes."""
     return int((share * CHARS_PER_TOKEN + prompt.MAX_FACTS * prompt.MAX_FACT_CHARS) / 2.5) + JSON_TOKENS
 

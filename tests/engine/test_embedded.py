@@ -216,3 +216,18 @@ def test_deploy_proves_that_the_model_answers(llmc, weights):
     assert report["slot_context_tokens"] == 512
     assert report["model_sha256"] == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
     assert report["first_token_seconds"] > 0
+
+
+@pytest.mark.slow
+def test_memory_stays_what_doctor_said_however_many_documents_are_read(weights: Path):
+
+    from llmc.machine import COMPUTE_BYTES
+
+    async def read_many(engine: Embedded) -> None:
+        for i in range(12):
+            await engine.generate([Message("user", f"{i} " + "the board met and voted on the lease " * 150)], max_tokens=1)
+
+    with Embedded(weights, model="smollm", model_digest="", slots=2, slot_context_tokens=2048) as engine:
+        asyncio.run(read_many(engine))
+        kv = 2 * 30 * 3 * 64 * 2 * 2 * 2048
+        assert psutil.Process(engine.pid).memory_info().rss < weights.stat().st_size + kv + 2 * COMPUTE_BYTES
