@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 from llmc import codec as codecs
 from llmc.codec import MAX_BLOCK_BYTES, Codec
-from llmc.errors import ArchiveError, DamagedError, InputError
+from llmc.errors import ArchiveError, DamagedError, InputError, LlmcError, UsageError
 
 FORMAT = "llmc-archive"
 FORMAT_VERSION = 1
@@ -60,7 +60,9 @@ BLOCKS = pa.schema(
         pa.field("codec", pa.string(), nullable=False),
     ]
 )
-_PART_FILE = re.compile(r"docs-(\d{6,})\.parquet")
+MAX_PART_ROWS = 1 << 16  # documents of one part; a writer of ours stops at 8,192
+TEMPORARY = "llmc-tmp-"
+_PART_FILE = re.compile(r"(docs|blocks|views)-(\d{6,})(?:-\d+)?\.(?:parquet|journal)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,11 @@ class Manifest:
                     hint="upgrade llmc",
                 )
             numbers = ("part", "seq", "documents", "bytes")
-            return cls([Part(*(int(p[k]) for k in numbers)) for p in data["parts"]], dict(data["lines"]))
-        except (ValueError, KeyError, TypeError) as error:
+            parts = [Part(*(int(p[k]) for k in numbers)) for p in data["parts"]]
+            return cls(parts, {str(source): int(count) for source, count in data["lines"].items()})
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ArchiveError(
-                f"the manifest of {folder} is damaged ({error!r})",
+                f"the manifest of {folder} is damaged ({type(error).__name__})",
                 hint="delete manifest.json: it is rebuilt from the parts by the next llmc compress",
             ) from error
 
@@ -147,6 +150,8 @@ class Archive:
     def __init__(self, folder: Path, manifest: Manifest, codecs: Iterable[Codec] = ()) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.broken: dict[int, str] = {}
+        """Parts that cannot be read, and why; the others are given back all the same."""
         self._codecs = {c.name: c for c in codecs}
         self._streams: OrderedDict[int, _Stream] = OrderedDict()
 
@@ -156,7 +161,9 @@ class Archive:
         folder = Path(path).expanduser()
         if not folder.exists():
             raise ArchiveError(f"archive {folder} does not exist", hint="llmc compress input=… output=" + str(folder))
-        return cls(folder, Manifest.load(folder), codecs)
+        manifest = Manifest.load(folder)
+        manifest.parts += unlisted(folder, manifest)[0]
+        return cls(folder, manifest, codecs)
 
     def __len__(self) -> int:
         return sum(1 for _ in self.entries())
@@ -166,8 +173,10 @@ class Archive:
         """Sequence numbers that a later version of the same document replaced."""
         seqs: set[int] = set()
         for part in self.manifest.parts:
-            column = self._table(part, ["replaces"]).column("replaces")
-            seqs.update(column.drop_null().to_pylist())
+            try:
+                seqs.update(self._table(part, ["replaces"]).column("replaces").drop_null().to_pylist())
+            except ArchiveError as error:
+                self.broken[part.part] = error.message
         return frozenset(seqs)
 
     def entries(self, part: Part | None = None) -> Iterator[Entry]:
@@ -179,14 +188,22 @@ class Archive:
 
     def latest(self, part: Part | None = None) -> Iterator[Entry]:
         """The latest version of each document, lines that a shortened source no longer has included."""
+        replaced = self._replaced
         for each in [part] if part else self.manifest.parts:
-            for entry in self.all_entries(each):
-                if entry.seq not in self._replaced:
-                    yield entry
+            try:
+                entries = [] if each.part in self.broken else list(self.all_entries(each))
+            except ArchiveError as error:
+                self.broken[each.part] = error.message
+                continue
+            yield from (entry for entry in entries if entry.seq not in replaced)
 
     def all_entries(self, part: Part) -> Iterator[Entry]:
         """Every document of a part, replaced ones too."""
-        for row in self._table(part, DOCS.names).to_pylist():
+        try:
+            rows = self._table(part, DOCS.names).to_pylist()
+        except UnicodeDecodeError as error:
+            raise DamagedError(f"{part.file(self.folder, 'docs')} holds a name that is not UTF-8") from error
+        for row in rows:
             if row["start"] < 0 or row["size_bytes"] < 0:
                 raise DamagedError(f"{part.file(self.folder, 'docs')} has a negative offset")
             yield Entry(part=part.part, **row)
@@ -195,11 +212,18 @@ class Archive:
         """The document with this id (the latest, if a JSON Lines field repeats it)."""
         found = None
         for part in self.manifest.parts:
-            ids = self._table(part, ["id"]).column("id")
+            if part.part in self.broken:
+                continue
+            try:
+                ids = self._table(part, ["id"]).column("id")
+            except ArchiveError as error:
+                self.broken[part.part] = error.message
+                continue
             if pa.compute.index(ids, id).as_py() >= 0:
                 found = next((e for e in reversed(list(self.entries(part))) if e.id == id), found)
         if found is None:
-            raise InputError(f"no document {id!r} in {self.folder}", hint=self._similar(id))
+            broken = "".join(f"; {reason}" for reason in self.broken.values())
+            raise InputError(f"no document {id!r} in {self.folder}{broken}", hint=self._similar(id))
         return found
 
     def select(self, pattern: str | None) -> Iterator[Entry]:
@@ -207,7 +231,8 @@ class Archive:
         if pattern is None:
             yield from self.entries()
         elif any(c in pattern for c in "*?["):
-            matches = [e for e in self.entries() if fnmatchcase(e.id, pattern) or e.id == pattern]
+            everything = list(self.entries())
+            matches = [e for e in everything if e.id == pattern] or [e for e in everything if fnmatchcase(e.id, pattern)]
             if not matches:
                 raise InputError(f"no document matches {pattern!r} in {self.folder}", hint=self._similar(pattern))
             yield from matches
@@ -233,7 +258,7 @@ class Archive:
             digest.update(piece)
             yield piece
         if digest.digest()[:8] != entry.sha256_prefix:
-            raise DamagedError(f"{entry.id}: the stored bytes do not match their sha256; nothing was given back for it")
+            raise DamagedError(f"{entry.id}: the stored bytes do not match their sha256")
 
     def verify(self) -> Iterator[tuple[Entry, str]]:
         """Every stored document with what is wrong with it (``""``: nothing); replaced versions too.
@@ -245,8 +270,9 @@ class Archive:
             try:
                 entries = list(self.all_entries(part))
                 root = parquet_metadata(part.file(self.folder, "docs")).get("llmc.sha256", "")
-            except (OSError, pa.ArrowException, DamagedError, ArchiveError) as error:
-                yield Entry(part.part, part.seq, f"(part {part.part})", None, None, None, 0, 0, b"", None), str(error)
+            except (OSError, pa.ArrowException, LlmcError) as error:
+                name = f"(all {part.documents} documents of part {part.part})"
+                yield Entry(part.part, part.seq, name, None, None, None, 0, part.bytes, b"", None), str(error)
                 continue
             digests = {}
             problems = 0
@@ -256,7 +282,7 @@ class Archive:
                 try:
                     for piece in self.read_pieces(entry):
                         digest.update(piece)
-                except (ArchiveError, OSError, pa.ArrowException) as error:
+                except (LlmcError, OSError, pa.ArrowException) as error:
                     problem = str(error)
                 digests[entry.seq] = digest.digest()
                 problems += bool(problem)
@@ -267,15 +293,20 @@ class Archive:
 
     def codec(self, name: str) -> Codec:
         if name not in self._codecs:
-            self._codecs[name] = codecs.load(name)
+            try:
+                self._codecs[name] = codecs.load(name)
+            except UsageError as error:
+                raise ArchiveError(f"a block needs codec {name!r}: {error.message}", hint=error.hint) from error
         return self._codecs[name]
 
     def stored_bytes(self) -> dict[str, int]:
         """Bytes on disk: ``exact`` is all that restoring needs (blocks, docs, manifest), ``views`` what the views add."""
-        sizes = {"exact": 0, "views": 0}
+        parts = {part.part for part in self.manifest.parts}
+        sizes = {"exact": (self.folder / "manifest.json").stat().st_size, "views": 0}
         for file in self.folder.iterdir():
-            if not file.name.startswith("."):
-                sizes["views" if file.name.startswith("views-") else "exact"] += file.stat().st_size
+            match = _PART_FILE.fullmatch(file.name)
+            if match and int(match[2]) in parts:
+                sizes["views" if match[1] == "views" else "exact"] += file.stat().st_size
         return sizes
 
     def _stream(self, part: int) -> "_Stream":
@@ -290,8 +321,7 @@ class Archive:
     def _table(self, part: Part, columns: Sequence[str]) -> pa.Table:
         file = part.file(self.folder, "docs")
         try:
-            parquet = pq.ParquetFile(file)
-            _bound(parquet, file)
+            parquet = open_parquet(file)
             table = parquet.read(columns=list(columns))
             return table.cast(pa.schema([DOCS.field(c) for c in columns]))
         except FileNotFoundError:
@@ -307,7 +337,7 @@ class _Stream:
         self._archive = archive
         self.file = part.file(archive.folder, "blocks")
         try:
-            self._parquet = pq.ParquetFile(self.file)
+            self._parquet = pq.ParquetFile(self.file, page_checksum_verification=True)
             table = self._parquet.read(columns=["raw_bytes", "codec"])
         except FileNotFoundError:
             raise ArchiveError(f"{self.file} is missing: the documents of part {part.part} cannot be restored") from None
@@ -360,30 +390,49 @@ class _Stream:
         return data
 
 
-def _bound(parquet: pq.ParquetFile, file: Path) -> None:
+def open_parquet(file: Path) -> pq.ParquetFile:
+    """A table of documents or views, checked against the limits before anything of it is decoded."""
+    parquet = pq.ParquetFile(file, page_checksum_verification=True)
     meta = parquet.metadata
-    if any(meta.row_group(i).total_byte_size > MAX_TABLE_BYTES for i in range(meta.num_row_groups)):
+    if meta.num_rows > MAX_PART_ROWS:
+        raise DamagedError(f"{file} claims {meta.num_rows} rows, more than the {MAX_PART_ROWS} a part may have")
+    if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > MAX_TABLE_BYTES:
         raise DamagedError(f"{file} claims a table of more than {MAX_TABLE_BYTES} bytes")
+    return parquet
 
 
-def scan(folder: Path) -> list[Part]:
-    """The complete parts in a folder, from the files themselves; used when a run was killed before its manifest."""
-    parts = []
+def unlisted(folder: Path, manifest: Manifest) -> tuple[list[Part], list[str]]:
+    """Complete parts that a killed run did not come to list, and the names of files that cannot be read.
+
+    Parts are numbered as they are written, so what comes after the last one that is listed is newer; what comes before and is
+    not listed was dropped.
+    """
+    last = max((part.part for part in manifest.parts), default=0)
+    parts, unreadable = [], []
     for file in sorted(folder.glob("docs-*.parquet")):
         match = _PART_FILE.fullmatch(file.name)
-        if not match or not (folder / f"blocks-{match[1]}.parquet").exists():
+        if not match or int(match[2]) <= last or not (folder / f"blocks-{match[2]}.parquet").exists():
             continue
         try:
-            table = pq.read_table(file, columns=["seq", "size_bytes"])
-        except (OSError, pa.ArrowException) as error:
-            raise ArchiveError(f"{file} cannot be read: {error}") from error
-        parts.append(Part(int(match[1]), table["seq"][0].as_py(), len(table), pa.compute.sum(table["size_bytes"]).as_py()))
-    return parts
+            table = open_parquet(file).read(columns=["seq", "size_bytes"])
+            size = pa.compute.sum(table["size_bytes"]).as_py()
+            parts.append(Part(int(match[2]), table["seq"][0].as_py(), len(table), size))
+        except (OSError, pa.ArrowException, IndexError, ArchiveError):
+            unreadable.append(file.name)
+    return parts, unreadable
+
+
+def part_number(name: str) -> int | None:
+    """Of which part a file is, by its name; None for one that is not ours. Temporary files count as part 0."""
+    if name.startswith(TEMPORARY):
+        return 0
+    match = _PART_FILE.fullmatch(name)
+    return int(match[2]) if match else None
 
 
 def lock(folder: Path) -> IO[str]:
     """Hold the archive for writing; released when the file is closed or the process dies."""
-    file = (folder / ".lock").open("w")
+    file = (folder / ".lock").open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -400,12 +449,15 @@ def write_parquet(
     **options: Any,  # noqa: ANN401 - passed on to pyarrow
 ) -> None:
     """A whole Parquet file, a row group per table, on disk before it has its name."""
-    temporary = file.with_name(f"tmp-{file.name}")
-    with pq.ParquetWriter(temporary, schema, store_schema=False, **options) as writer:
-        for table in tables:
-            writer.write_table(table)
-        writer.add_key_value_metadata(metadata)
-    settle(temporary, file)
+    temporary = file.with_name(TEMPORARY + file.name)
+    try:
+        with pq.ParquetWriter(temporary, schema, store_schema=False, write_page_checksum=True, **options) as writer:
+            for table in tables:
+                writer.write_table(table)
+            writer.add_key_value_metadata(metadata)
+        settle(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def parquet_metadata(file: Path) -> dict[str, str]:
@@ -415,7 +467,7 @@ def parquet_metadata(file: Path) -> dict[str, str]:
 
 
 def write_atomically(file: Path, data: bytes) -> None:
-    temporary = file.with_name(f"tmp-{file.name}")
+    temporary = file.with_name(TEMPORARY + file.name)
     temporary.write_bytes(data)
     settle(temporary, file)
 

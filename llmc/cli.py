@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CONF = next(p for p in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if p.is_dir())
+INTERPOLATED_KEYS = ("output", "archive")  # in a sweep: output='${codec.name}.llmc'
 LITERAL_KEYS = ("input", "output", "archive", "id", "field", "id_field")
 # fmt: off
 _FLAGS_WITH_VALUE = {
@@ -104,7 +105,8 @@ def _quoted(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or key not in LITERAL_KEYS or value in ("", "null", "???") or _is_quoted(value):
         return override
-    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # ${...} is an interpolation even inside quotes
+    if key not in INTERPOLATED_KEYS:
+        value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # ${...} is an interpolation even inside quotes
     value = re.sub(
         r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value
     )  # a backslash counts only before a quote
@@ -211,6 +213,8 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     def job(config: Any) -> None:  # noqa: ANN401 - a DictConfig; the import is for later
         try:
             codes.append(run(config))
+            if codes[-1] == 130:  # the rest of a sweep was not asked for any more
+                raise KeyboardInterrupt
         except BrokenPipeError as error:  # past Hydra, which would report it
             gone.append(error)
 

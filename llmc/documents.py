@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from llmc.archive import part_number
 from llmc.errors import InputError, UsageError
 
 MEMORY_BYTES = 4 << 20
@@ -82,6 +83,8 @@ class Selection:
         matches = []
         for match in root.glob(str(Path(*parts[fixed:]))):  # does not follow links to folders, so a loop ends
             relative = match.relative_to(root)
+            if any(self._is_archive(parent) for parent in match.parents if parent != root and root in parent.parents):
+                continue
             if match.is_file() and (self.hidden or not any(part.startswith(".") for part in relative.parts)):
                 matches.append((os.fsencode(relative), match))
         if not matches:
@@ -153,7 +156,7 @@ class Selection:
             return
         try:
             with path.open("rb") as file:
-                yield from self._jsonl(file, name)
+                yield from self._jsonl(file, name, exact)
         except OSError as error:
             self.failed.append((name, error.strerror or str(error)))
 
@@ -167,18 +170,18 @@ class Selection:
                 spool.write(piece)
             yield Document("stdin", partial(_Reopened, spool))
 
-    def _jsonl(self, file: BinaryIO, source: str) -> Iterator[Document]:
+    def _jsonl(self, file: BinaryIO, source: str, path: bytes | None = None) -> Iterator[Document]:
         number = 0
         while line := file.readline(MEMORY_BYTES):
             number += 1
             if len(line) < MEMORY_BYTES or line.endswith(b"\n"):
-                yield Document(self._line_id(line, source, number), partial(io.BytesIO, line), source, number)
+                yield Document(self._line_id(line, source, number), partial(io.BytesIO, line), source, number, path)
                 continue
             with tempfile.TemporaryFile() as spool:  # a line too large for memory
                 spool.write(line)
                 while not line.endswith(b"\n") and (line := file.readline(MEMORY_BYTES)):
                     spool.write(line)
-                yield Document(f"{source}:{number}", partial(_Reopened, spool), source, number)
+                yield Document(f"{source}:{number}", partial(_Reopened, spool), source, number, path)
         self.lines[source] = number
 
     def _line_id(self, line: bytes, source: str, number: int) -> str:
@@ -226,9 +229,10 @@ def check_output(output: Path) -> None:
         return
     if not output.is_dir():
         raise UsageError(f"output {output} is a file, an archive is a folder", hint=f"output={output}.llmc")
-    if not (output / "manifest.json").exists() and any(p.name != ".lock" for p in output.iterdir()):
-        if any(output.glob("docs-*.parquet")) or any(output.glob("tmp-*")):
-            return  # a first run that was killed before its first manifest
+    # Without a manifest it may be a first run that was killed: then it holds our files and nothing else.
+    if not (output / "manifest.json").exists() and any(
+        part_number(p.name) is None for p in output.iterdir() if p.name != ".lock"
+    ):
         raise UsageError(
             f"output {output} is a folder with other things in it, not an llmc archive",
             hint=f"output={output.with_suffix('.llmc')}",

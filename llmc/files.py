@@ -33,6 +33,8 @@ def restore_files(archive: Archive, output: Path, *, pattern: str | None = None,
     """Every selected document into its file; the lines of a JSON Lines source into one file, in their order."""
     if output.exists() and not output.is_dir():
         raise UsageError(f"output {output} is a file, restore writes into a folder")
+    if output.resolve().is_relative_to(archive.folder.resolve()):
+        raise UsageError(f"output {output} is the archive itself, or inside it", hint="output=back/")
     result = Restored(str(output))
     lines: dict[str, list[Entry]] = {}
     output.mkdir(parents=True, exist_ok=True)
@@ -57,9 +59,21 @@ def restore_files(archive: Archive, output: Path, *, pattern: str | None = None,
             write(entry.file_name, entry.id, [entry], 1)
         else:
             lines.setdefault(entry.source, []).append(entry)
+    if pattern is None:
+        for source, count in archive.manifest.lines.items():
+            if count == 0:
+                write(source.encode(), source, [], 0)
     for source, entries in lines.items():
+        if pattern is not None:
+            result.failed.append((source, f"{len(entries)} lines of it, not all of it: output=- writes them"))
+            continue
         entries.sort(key=lambda e: e.line or 0)
         write(entries[0].file_name, source, entries, len(entries))
+        if source not in archive.manifest.lines:
+            result.failed.append(
+                (source, f"written up to line {entries[-1].line}, where its reading was cut short: compress it again")
+            )
+    result.failed += [(f"part {part}", reason) for part, reason in archive.broken.items()]
     return result
 
 

@@ -8,6 +8,7 @@
 
 import asyncio
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ from llmc.archive import Archive, Entry, Part, lock
 from llmc.codec import Codec
 from llmc.documents import Selection, check_output
 from llmc.engine import Engine
-from llmc.errors import ArchiveError, EngineError, EngineUnavailable, InputError
+from llmc.errors import ArchiveError, EngineError, EngineUnavailable, InputError, LlmcError
 from llmc.fidelity import Policy, Span, Verdict
 from llmc.schema import ViewConfig
 from llmc.view import Attempt, BoundFact, View, bind
@@ -44,10 +45,17 @@ class Progress:
 
     stage: str = "exact"
     documents: int = 0
+    """Done in this stage."""
     total: int | None = None
+    stored: int = 0
     bytes: int = 0
+    """Stored in the first stage: documents, and their size."""
     tokens: int = 0
     """Prompt and output tokens the engine has processed."""
+    in_flight: int = 0
+    """Documents being worked on now."""
+    interrupted: bool = False
+    """Ctrl-C was pressed; what is in flight is being finished."""
     kinds: Counter[str] = field(default_factory=Counter)
 
 
@@ -63,7 +71,10 @@ class Summary:
     skipped: dict[str, int] = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
     """Documents that could not be read."""
+    documents_viewed: int = 0
+    """Documents that the second stage dealt with."""
     views_made: int = 0
+    """Of these, those that now have a gist or an extract."""
     warnings: list[str] = field(default_factory=list)
     exact_seconds: float = 0.0
     view_seconds: float = 0.0
@@ -83,15 +94,17 @@ async def make_views(
     seed: int = 1,
     on_view: Callable[[View], None] = lambda view: None,
     on_warning: Callable[[str], None] = lambda message: None,
+    progress: Progress | None = None,
 ) -> int:
     """Give every live document that lacks one a view made this way; how many were made."""
-    maker = _Maker(view, policy, engine, why_no_engine, seed, on_warning)
-    config = config_hash(view, policy, engine, seed)
+    progress = progress or Progress()
+    maker = _Maker(view, policy, engine, why_no_engine, seed, on_warning, progress)
+    config = config_hash(view, policy, seed, json_field)
     slots = asyncio.Semaphore(engine.slots if engine else 1)
     made = 0
     try:
         for part in archive.manifest.parts:
-            if _missing(archive, part, config, engine is not None):
+            if _missing(archive, part, config, engine):
                 made += await _make_part(archive, part, maker, config, slots, json_field, on_view)
     finally:
         if engine is not None:
@@ -125,46 +138,53 @@ async def _make_part(
         on_view(view)
 
     try:
-        missing = _missing(archive, part, config, maker.engine is not None)
+        missing = _missing(archive, part, config, maker.engine)
         for entry in sorted(missing, key=lambda e: e.start):  # in stream order each block is decoded once
             await slots.acquire()
             running.add(asyncio.create_task(one(entry)))
+            maker.progress.in_flight = len(running)
             for task in [t for t in running if t.done()]:
                 running.remove(task)
                 keep(task)
                 made += 1
+    except asyncio.CancelledError:
+        maker.progress.interrupted = True
+        raise
     finally:
         while running:  # what is in flight is finished, also after Ctrl-C
             finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in finished:
                 keep(task)
                 made += 1
+            maker.progress.in_flight = len(running)
         journal.seal()
     return made
 
 
-def pending_views(archive: Archive, config: str, engine_at_hand: bool) -> int:
+def pending_views(archive: Archive, config: str, engine: Engine | None) -> int:
     """How many documents :func:`make_views` would work on."""
-    return sum(len(_missing(archive, part, config, engine_at_hand)) for part in archive.manifest.parts)
+    return sum(len(_missing(archive, part, config, engine)) for part in archive.manifest.parts)
 
 
-def config_hash(view: ViewConfig, policy: Policy, engine: Engine | None, seed: int) -> str:
-    """16 hex digits over all that decides what a view would be; the same digits, nothing to redo."""
-    settings: dict[str, Any] = {"view": dataclasses.asdict(view), "policy": dataclasses.asdict(policy), "version": 1}
+def config_hash(view: ViewConfig, policy: Policy, seed: int, json_field: str) -> str:
+    """16 hex digits over all that decides what a view would be beside the model; the same digits, nothing to redo."""
+    settings: dict[str, Any] = {"view": dataclasses.asdict(view), "policy": dataclasses.asdict(policy), "field": json_field}
     if view.name == "gist":
         settings |= {"prompt": prompt_hash(), "seed": seed}
-        if engine is not None:
-            settings["model"] = engine.model_digest
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _missing(archive: Archive, part: Part, config: str, engine_at_hand: bool) -> list[Entry]:
-    done = {
-        row["seq"]
-        for row in viewstore.rows(archive, part, ["config", "retry"])
-        if row["config"] == config and not (row["retry"] and engine_at_hand)
-    }
-    return [entry for entry in archive.entries(part) if entry.seq not in done]
+def _missing(archive: Archive, part: Part, config: str, engine: Engine | None) -> list[Entry]:
+    """Documents without a view made this way. One made by another model counts as missing when there is an engine to make it
+    anew, and so does one whose engine failed; without an engine what is there stays."""
+
+    def done(row: dict[str, Any]) -> bool:
+        if row["config"] != config:
+            return False
+        return engine is None or not (row["retry"] or row["model_digest"] not in (None, engine.model_digest))
+
+    there = {row["seq"] for row in viewstore.rows(archive, part, ["config", "retry", "model_digest"]) if done(row)}
+    return [entry for entry in archive.entries(part) if entry.seq not in there]
 
 
 async def _one(maker: "_Maker", archive: Archive, entry: Entry, field_name: str) -> tuple[Entry, str, View]:
@@ -181,7 +201,10 @@ async def _one(maker: "_Maker", archive: Archive, entry: Entry, field_name: str)
     except (InputError, ArchiveError) as error:
         made = _none(0, Attempt("none", "kept", error.message))
     else:
-        made = await maker.make(source)
+        try:
+            made = await maker.make(source)
+        except LlmcError as error:
+            made = _none(0, Attempt("none", "failed", error.message))
     return entry, sha256, dataclasses.replace(made, seconds=time.perf_counter() - started)
 
 
@@ -200,7 +223,9 @@ class _Maker:
         why_no_engine: str,
         seed: int,
         on_warning: Callable[[str], None],
+        progress: Progress,
     ) -> None:
+        self.progress = progress
         self.view, self.policy, self.engine, self.seed = view, policy, engine, seed
         self.tokens_by = engine.model if engine else f"estimated, {ESTIMATED_BYTES_PER_TOKEN} bytes a token"
         self._down = why_no_engine if engine is None else ""
@@ -297,6 +322,7 @@ class _Maker:
                 yield Attempt("gist", "failed", error.message, seconds=time.perf_counter() - started), "", None, ()
                 return
             content, verdict = await self._checked(source, source_tokens, draft.text, budget, draft.run)
+            self.progress.tokens += draft.prompt_tokens + draft.output_tokens
             took = (draft.prompt_tokens, draft.output_tokens, time.perf_counter() - started)
             if verdict.passed:
                 keys = tuple(BoundFact("key", q, None, Span(source.index(q), source.index(q) + len(q))) for q in draft.quotes)
@@ -399,7 +425,7 @@ class _Maker:
 
 def extract_of(source: str, view: ViewConfig, policy: Policy) -> tuple[str, Verdict] | None:
     """The extract that ``view=extract`` would keep or refuse for a text, and its verdict; None when the text is too short."""
-    maker = _Maker(view, policy, None, "", 0, lambda warning: None)
+    maker = _Maker(view, policy, None, "", 0, lambda warning: None, Progress())
     return asyncio.run(maker.extract(source))
 
 
@@ -441,6 +467,7 @@ def compress_exact(
 
     def stored(count: int, size: int) -> None:
         progress.documents += count
+        progress.stored += count
         progress.bytes += size
 
     writer = Writer(output, codec, force=force, workers=workers, on_stored=stored, on_warning=summary.warnings.append)
@@ -457,11 +484,17 @@ def compress_exact(
     except KeyboardInterrupt:
         summary.interrupted = True
     except OSError as error:
-        raise ArchiveError(f"{output} cannot be written: {os.strerror(error.errno or 5)}", hint=DISK_HINT) from error
+        raise ArchiveError(
+            f"{output} cannot be written: {os.strerror(error.errno or errno.EIO)}", hint=_write_hint(error)
+        ) from error
     finally:
         summary.stored, summary.replaced, summary.unchanged = writer.stored, writer.replaced, writer.unchanged
         summary.skipped, summary.failed = dict(selection.skipped), selection.failed
         summary.exact_seconds = time.perf_counter() - started
+
+
+def _write_hint(error: OSError) -> str:
+    return DISK_HINT if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "what the archive holds is intact"
 
 
 def compress(
@@ -486,17 +519,17 @@ def compress(
     if view.name == "none" or summary.interrupted:
         return summary
     archive = Archive.open(output, [codec])
-    config = config_hash(view, policy, engine, seed)
+    config = config_hash(view, policy, seed, json_field)
     progress.stage, progress.documents = "views", 0
-    progress.total = pending_views(archive, config, engine is not None)
+    progress.total = pending_views(archive, config, engine)
     started = time.perf_counter()
 
     def on_view(made: View) -> None:
-        summary.views_made += 1
+        summary.views_made += made.kind != "none"
+        summary.documents_viewed += 1
         summary.prompt_tokens += sum(a.prompt_tokens for a in made.attempts)
         summary.output_tokens += sum(a.output_tokens for a in made.attempts)
         progress.documents += 1
-        progress.tokens = summary.prompt_tokens + summary.output_tokens
         progress.kinds[made.kind] += 1
 
     try:
@@ -512,12 +545,15 @@ def compress(
                     seed=seed,
                     on_view=on_view,
                     on_warning=summary.warnings.append,
+                    progress=progress,
                 )
             )
     except KeyboardInterrupt:
         summary.interrupted = True
     except OSError as error:
-        raise ArchiveError(f"{output} cannot be written: {os.strerror(error.errno or 5)}", hint=DISK_HINT) from error
+        raise ArchiveError(
+            f"{output} cannot be written: {os.strerror(error.errno or errno.EIO)}", hint=_write_hint(error)
+        ) from error
     finally:
         summary.view_seconds = time.perf_counter() - started
     return summary

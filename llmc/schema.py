@@ -49,6 +49,8 @@ class ModelConfig:
     name: str = MISSING
     licence: str = MISSING
     instruct: bool = True
+    compact_share: float = 0.0
+    """What the fidelity check's ``policy.compact_share`` is raised to for this model's gists."""
     parameters: int = MISSING
     layers: int = MISSING
     kv_heads: int = MISSING

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from llmc.archive import Archive, Part, write_parquet
+from llmc.archive import Archive, Part, open_parquet, write_parquet
 from llmc.errors import ArchiveError
 from llmc.fidelity import Check, Evidence, Fact, Span, Verdict
 from llmc.view import Attempt, BoundFact, View
@@ -157,7 +156,7 @@ def _span(row: dict[str, int] | None) -> Span | None:
 
 
 def files(folder: Path, part: Part) -> list[Path]:
-    return sorted(folder.glob(f"views-{part.part:06d}-*.parquet"))
+    return sorted(folder.glob(f"views-{part.part:06d}-*.parquet"), key=lambda file: int(file.stem.rsplit("-", 1)[1]))
 
 
 def rows(archive: Archive, part: Part, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -165,10 +164,12 @@ def rows(archive: Archive, part: Part, columns: list[str] | None = None) -> Iter
     latest: dict[int, dict[str, Any]] = {}
     for file in files(archive.folder, part):
         try:
-            table = pq.ParquetFile(file).read(columns=columns and ["seq", *columns])
-        except (OSError, pa.ArrowException) as error:
+            table = open_parquet(file).read(columns=columns and ["seq", *columns])
+            latest.update((row["seq"], row) for row in table.to_pylist())
+        except FileNotFoundError:
+            continue  # sealed or dropped since it was listed
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise ArchiveError(f"{file} cannot be read: {error}", hint="delete it: views can be made again") from error
-        latest.update((row["seq"], row) for row in table.to_pylist())
     latest.update((row["seq"], row) for row in _journal_rows(_journal(archive.folder, part)))
     yield from (latest[seq] for seq in sorted(latest))
 

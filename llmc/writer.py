@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from llmc.archive import BLOCKS, DOCS, Archive, Manifest, Part, lock, scan, write_parquet
+from llmc.archive import BLOCKS, DOCS, Archive, Manifest, Part, lock, part_number, unlisted, write_parquet
 from llmc.codec import Codec, group
 from llmc.documents import MEMORY_BYTES, Document
 from llmc.errors import ArchiveError, InputError
@@ -62,15 +62,16 @@ class Writer:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.folder)
-        for leftover in self.folder.glob("tmp-*"):
-            leftover.unlink()
         try:
-            self.manifest = Manifest.load(self.folder)
+            self.manifest = Manifest.load(self.folder) if (self.folder / "manifest.json").exists() else Manifest()
+            parts, unreadable = unlisted(self.folder, self.manifest)
         except ArchiveError:
-            if (self.folder / "manifest.json").exists():
-                raise
-            self.manifest = Manifest()
-        self.manifest.parts = scan(self.folder)
+            self._lock.close()
+            raise
+        self.manifest.parts += parts
+        for name in unreadable:
+            self._on_warning(f"{name} cannot be read: its documents are stored again if they are in the input")
+        self._delete({0})  # half-written files of a killed run
         self._index = _Index(Archive(self.folder, self.manifest))
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="codec")
         self.manifest.save(self.folder)
@@ -78,10 +79,11 @@ class Writer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
-            if kind is None or issubclass(kind, KeyboardInterrupt):
+            if kind is None:
                 self.flush()
-                if kind is None and self.force:
+                if self.force:
                     self._drop_dead_parts()
+            if kind is None or issubclass(kind, KeyboardInterrupt):  # what was gathered and not written is read again next time
                 self.manifest.save(self.folder)
         finally:
             self._pool.shutdown(cancel_futures=True)
@@ -102,8 +104,6 @@ class Writer:
             self.unchanged += 1
             return False
         replaces = known[1] if known else None
-        self.stored += 1
-        self.replaced += known is not None
         if large:
             self.flush()
             self._store_large(document, replaces)
@@ -148,7 +148,8 @@ class Writer:
 
     def _write_part(self, blocks: Iterable[list[bytes]], make_rows: Callable[[], list[dict[str, Any]]]) -> None:
         last = self.manifest.parts[-1] if self.manifest.parts else Part(0, 0, 0, 0)
-        number, seq = last.part + 1, last.seq + last.documents
+        used = max((part_number(file.name) or 0 for file in self.folder.iterdir()), default=0)
+        number, seq = max(last.part, used) + 1, last.seq + last.documents
         part = Part(number, seq, 0, 0)
         write_parquet(
             part.file(self.folder, "blocks"),
@@ -181,6 +182,8 @@ class Writer:
         self.manifest.parts.append(Part(number, seq, len(rows), sum(row["size_bytes"] for row in rows)))
         if number % MANIFEST_EVERY_PARTS == 1:
             self.manifest.save(self.folder)
+        self.stored += len(rows)
+        self.replaced += sum(row["replaces"] is not None for row in rows)
         self._on_stored(len(rows), self.manifest.parts[-1].bytes)
 
     def _encoded(self, blocks: Iterable[list[bytes]]) -> Iterator[tuple[bytes, int, str]]:
@@ -204,24 +207,24 @@ class Writer:
         return payload, len(raw), self.codec.name
 
     def _drop_dead_parts(self) -> None:
-        """After ``force``, delete parts of which every document was replaced, unless they say that another one was."""
+        """After ``force``, delete parts of which every document was replaced, unless they say so of one that is still there."""
         archive = Archive(self.folder, self.manifest)
-        replaced = archive._replaced
-        if not replaced:
-            return
-        first_kept = {p.part: p for p in self.manifest.parts}
-        for part in self.manifest.parts:
-            entries = list(archive.all_entries(part))
-            if all(e.seq in replaced for e in entries) and not any(e.replaces is not None for e in entries):
-                del first_kept[part.part]
-        dead = [p for p in self.manifest.parts if p.part not in first_kept]
-        self.manifest.parts = list(first_kept.values())
-        if dead:
+        rows = {p.part: [(e.seq, e.replaces) for e in archive.all_entries(p)] for p in self.manifest.parts}
+        replaced = {old for entries in rows.values() for _, old in entries if old is not None}
+        kept = dict(rows)
+        for part in sorted(rows):  # oldest first: a part that only replaced what is gone can go too
+            there = {seq for number, entries in kept.items() if number != part for seq, _ in entries}
+            if all(seq in replaced and old not in there for seq, old in rows[part]):
+                del kept[part]
+        if len(kept) < len(rows):
+            self.manifest.parts = [p for p in self.manifest.parts if p.part in kept]
             self.manifest.save(self.folder)  # first no longer listed, then gone
-            for part in dead:
-                for file in [*self.folder.glob(f"views-{part.part:06d}*"), part.file(self.folder, "docs")]:
-                    file.unlink()
-                part.file(self.folder, "blocks").unlink()
+            self._delete(set(rows) - set(kept))
+
+    def _delete(self, parts: set[int]) -> None:
+        for file in list(self.folder.iterdir()):
+            if part_number(file.name) in parts:
+                file.unlink()
 
 
 def _read(document: Document, piece_bytes: int) -> Iterator[bytes]:
@@ -269,12 +272,14 @@ class _Index:
     """What is stored already: document -> (sha256 prefix, seq), in 24 bytes a document."""
 
     def __init__(self, archive: Archive) -> None:
-        entries = [(_key(e.source, e.line, e.file_name), e.sha256_prefix, e.seq) for e in archive.latest()]
-        keys = np.array([e[0] for e in entries], dtype=np.uint64)
-        order = np.argsort(keys, kind="stable")
-        self._keys = keys[order]
-        self._prefixes = np.array([e[1] for e in entries], dtype="S8")[order]
-        self._seqs = np.array([e[2] for e in entries], dtype=np.int64)[order]
+        record = np.dtype([("key", np.uint64), ("prefix", "S8"), ("seq", np.int64)])
+        stored = [
+            np.array([(_key(e.source, e.line, e.file_name), e.sha256_prefix, e.seq) for e in archive.latest(part)], record)
+            for part in archive.manifest.parts
+        ]
+        table = np.concatenate([np.empty(0, record), *stored])
+        table.sort(order=["key", "seq"])
+        self._keys, self._prefixes, self._seqs = table["key"].copy(), table["prefix"].copy(), table["seq"].copy()
 
     def get(self, document: Document) -> tuple[bytes, int] | None:
         if not len(self._keys):

@@ -200,7 +200,7 @@ def test_a_missing_part_file_is_named(tmp_path: Path, kind: str):
     archive = Archive.open(tmp_path / "a.llmc")
     entry = next(archive.entries())
     (tmp_path / "a.llmc" / f"{kind}-000001.parquet").unlink()
-    with pytest.raises(ArchiveError, match=f"{kind}-000001.parquet is missing"):
+    with pytest.raises(llmc.LlmcError, match=f"{kind}-000001.parquet is missing"):
         archive.find("x") if kind == "docs" else archive.read(entry)
 
 
@@ -348,3 +348,87 @@ def test_a_hostile_table_is_refused_before_it_is_read(tmp_path: Path):
     archive = Archive.open(tmp_path / "a.llmc")
     with pytest.raises(DamagedError, match="claims a block"):
         archive.read(archive.find("x"))
+
+
+def test_a_folder_with_files_of_others_is_never_taken_for_an_archive(tmp_path: Path):
+    (tmp_path / "in").write_text("x")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("tmp-notes.txt", "docs-draft.parquet", "report.docx"):
+        (out / name).write_text("precious")
+        with pytest.raises(llmc.LlmcError, match="not an llmc archive"):
+            llmc.compress(tmp_path / "in", out, view="none")
+        assert (out / name).read_text() == "precious"
+
+
+def test_parts_a_killed_run_did_not_come_to_list_are_read(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        (tmp_path / "in" / f"{i}").write_text(f"text {i}")
+        llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view="none")
+        if i == 0:
+            manifest = (tmp_path / "a.llmc" / "manifest.json").read_bytes()
+    (tmp_path / "a.llmc" / "manifest.json").write_bytes(manifest)
+    assert restored(tmp_path / "a.llmc", tmp_path / "out") == {b"0": b"text 0", b"1": b"text 1", b"2": b"text 2"}
+
+
+def test_a_part_that_cannot_be_read_is_named_and_the_others_are_given_back(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        (tmp_path / "in" / f"{i}").write_text(f"text {i}")
+        llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view="none")
+    docs = tmp_path / "a.llmc" / "docs-000002.parquet"
+    docs.write_bytes(docs.read_bytes()[:-3])
+    result = llmc.restore(tmp_path / "a.llmc", tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0", "2"]
+    assert [name for name, _ in result.failed] == ["part 2"]
+    assert [entry.id for entry, problem in Archive.open(tmp_path / "a.llmc").verify() if problem] == [
+        "(all 1 documents of part 2)"
+    ]
+    llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view="none")  # what is still in the input is stored again
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    llmc.restore(tmp_path / "a.llmc", tmp_path / "again")
+    assert sorted(p.name for p in (tmp_path / "again").iterdir()) == ["0", "1", "2"]
+
+
+def test_a_flipped_bit_in_names_and_places_is_found_too(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    for i in range(40):
+        (tmp_path / "in" / f"note-{i:03}.md").write_text(f"text {i}\n" * 5)
+    llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view="none")
+    expected = {e.id for e in Archive.open(tmp_path / "a.llmc").entries()}
+    docs = tmp_path / "a.llmc" / "docs-000001.parquet"
+    intact = docs.read_bytes()
+    rng = random.Random(8)
+    for _ in range(150):
+        damaged = bytearray(intact)
+        damaged[rng.randrange(len(intact))] ^= 1 << rng.randrange(8)
+        docs.write_bytes(damaged)
+        archive = Archive.open(tmp_path / "a.llmc")
+        problems = [p for _, p in archive.verify() if p]
+        assert problems or {e.id for e in archive.entries()} == expected
+
+
+def test_restore_does_not_write_into_the_archive(tmp_path: Path):
+    (tmp_path / "manifest.json").write_text("a document of that name")
+    llmc.compress(tmp_path / "manifest.json", tmp_path / "a.llmc", view="none")
+    for output in (tmp_path / "a.llmc", tmp_path / "a.llmc" / "sub"):
+        with pytest.raises(llmc.LlmcError, match="the archive itself"):
+            llmc.restore(tmp_path / "a.llmc", output, force=True)
+
+
+def test_force_again_and_again_does_not_grow_the_archive(tmp_path: Path):
+    (tmp_path / "x").write_bytes(random.Random(9).randbytes(50_000))
+    sizes = []
+    for _ in range(4):
+        llmc.compress(tmp_path / "x", tmp_path / "a.llmc", view="none", force=True)
+        sizes.append(sum(f.stat().st_size for f in (tmp_path / "a.llmc").iterdir()))
+    assert max(sizes) - min(sizes) < 100
+
+
+def test_a_manifest_with_numbers_that_are_none_is_an_error(tmp_path: Path):
+    (tmp_path / "a.llmc").mkdir()
+    for text in ('{"format": "llmc-archive", "version": 1, "parts": [{"part": Infinity}], "lines": {}}', "[" * 100_000):
+        (tmp_path / "a.llmc" / "manifest.json").write_text(text)
+        with pytest.raises(ArchiveError, match="damaged"):
+            Archive.open(tmp_path / "a.llmc")

@@ -101,9 +101,23 @@ def test_a_document_of_any_name_is_stored_and_given_back(llmc_inside, name):
     (llmc_inside.cwd / "in").mkdir()
     source = llmc_inside.cwd / "in" / name
     source.write_bytes(b"text")
-    llmc_inside("compress", f"input={source}", f"output=out {name}.llmc", "view=none").ok()
-    llmc_inside("restore", f"archive=out {name}.llmc", f"output=back {name}").ok()
-    assert (llmc_inside.cwd / f"back {name}" / name).read_bytes() == b"text"
+    other = name.replace("$", "")  # in output= and archive= a ${...} is filled in, for sweeps
+    llmc_inside("compress", f"input={source}", f"output=out {other}.llmc", "view=none").ok()
+    llmc_inside("restore", f"archive=out {other}.llmc", f"output=back {other}").ok()
+    assert (llmc_inside.cwd / f"back {other}" / name).read_bytes() == b"text"
+
+
+def test_a_sweep_can_name_its_outputs_after_its_settings(llmc_inside):
+    (llmc_inside.cwd / "x.txt").write_text("text " * 100)
+    llmc_inside("-m", "compress", "input=x.txt", "output=${codec.name}.llmc", "codec=zstd,ppmd", "view=none").ok()
+    for codec in ("zstd", "ppmd"):
+        assert llmc_inside("verify", f"archive={codec}.llmc").ok().json["documents"] == 1
+
+
+def test_an_empty_value_is_not_the_current_folder(llmc_inside):
+    (llmc_inside.cwd / "x.txt").write_text("text")
+    assert llmc_inside("compress", "input=", "output=a.llmc").usage()[0] == "compress needs an input"
+    assert llmc_inside("show", "archive=").usage()[0] == "no archive named"
 
 
 # What needs no configuration
@@ -152,7 +166,7 @@ def test_targets_are_listed_as_json_with_what_each_needs(llmc_inside):
     assert rows["compress"]["needs"] == ["deploy"]
     assert rows["deploy"]["needs"] == ["pull"]
     assert rows["show"]["needs"] == []
-    assert llmc_inside("targets", "format=table").ok().stdout.startswith("compress   ")
+    assert "\ncompress   " in llmc_inside("targets", "format=table").ok().stdout
 
 
 @pytest.mark.parametrize("word", ["--version", "version"])

@@ -1,5 +1,6 @@
 """What an input means: every file once, nothing that was not asked for, and a reason for whatever is left out."""
 
+import contextlib
 import io
 import json
 import os
@@ -184,11 +185,14 @@ def test_lines_stored_before_an_interruption_are_there_although_the_file_had_few
     file = tmp_path / "log.jsonl"
     file.write_bytes(b"".join(LINES[:2]))
     llmc.compress(file, tmp_path / "a.llmc", view="none")
-    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "a.llmc", load("zstd")) as writer:
+    with contextlib.suppress(KeyboardInterrupt), Writer(tmp_path / "a.llmc", load("zstd")) as writer:
         for number, line in enumerate(LINES[:4], 1):
             writer.add(Document(f"log.jsonl:{number}", lambda line=line: io.BytesIO(line), "log.jsonl", number))
+        writer.flush()
         raise KeyboardInterrupt
     assert len(list(Archive.open(tmp_path / "a.llmc").entries())) == 4
+    failed = llmc.restore(tmp_path / "a.llmc", tmp_path / "out").failed
+    assert failed == [("log.jsonl", "written up to line 4, where its reading was cut short: compress it again")]
 
 
 def test_the_same_name_from_another_folder_is_a_new_version_and_the_earlier_one_is_kept(tmp_path: Path):
@@ -199,3 +203,35 @@ def test_the_same_name_from_another_folder_is_a_new_version_and_the_earlier_one_
     assert summary.replaced == 1
     archive = Archive.open(tmp_path / "a.llmc")
     assert [archive.read(e) for part in archive.manifest.parts for e in archive.all_entries(part)] == [b"from one", b"from two"]
+
+
+def test_a_glob_does_not_swallow_the_archive_it_writes(tmp_path: Path):
+    (tmp_path / "a.md").write_text("text")
+    for _ in range(2):
+        llmc.compress(str(tmp_path / "**" / "*"), tmp_path / "self.llmc", view="none")
+    assert [e.id for e in Archive.open(tmp_path / "self.llmc").entries()] == ["a.md"]
+
+
+def test_an_empty_json_lines_file_and_one_whose_name_is_not_utf8_come_back(tmp_path: Path):
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    (tmp_path / os.fsdecode(b"\xff.jsonl")).write_bytes(LINES[0])
+    for file in tmp_path.glob("*.jsonl"):
+        llmc.compress(file, tmp_path / "a.llmc", view="none")
+    llmc.restore(tmp_path / "a.llmc", tmp_path / "out")
+    back = {os.fsencode(p.name): p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    assert back == {b"empty.jsonl": b"", b"\xff.jsonl": LINES[0]}
+
+
+def test_one_line_is_not_written_over_the_whole_file(tmp_path: Path):
+    (tmp_path / "log.jsonl").write_bytes(b"".join(LINES[:4]))
+    llmc.compress(tmp_path / "log.jsonl", tmp_path / "a.llmc", view="none")
+    result = llmc.restore(tmp_path / "a.llmc", tmp_path, id="first", force=True)
+    assert "output=-" in result.failed[0][1]
+    assert (tmp_path / "log.jsonl").read_bytes() == b"".join(LINES[:4])
+
+
+def test_the_right_field_makes_views_that_the_wrong_one_did_not(tmp_path: Path):
+    line = json.dumps({"body": "The board met on 12 March 2026 and voted to extend the lease of the old library. " * 20})
+    (tmp_path / "log.jsonl").write_text(line + "\n")
+    assert llmc.compress(tmp_path / "log.jsonl", tmp_path / "a.llmc").views_made == 0
+    assert llmc.compress(tmp_path / "log.jsonl", tmp_path / "a.llmc", field="body").views_made == 1

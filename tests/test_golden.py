@@ -20,7 +20,7 @@ def test_the_golden_archive_is_the_one_that_was_written():
     for file in sorted((GOLDEN / "v1.llmc").iterdir()):
         if not file.name.startswith("."):
             digest.update(file.name.encode() + file.read_bytes())
-    assert digest.hexdigest() == "33e42f225dc7647f5991651711683ccece9c78cd79f64e0a706f3797bcb8315a"
+    assert digest.hexdigest() == "63f2c44e0e5e44d894802a9f0ffd62850d7837ca9aacd2471d524a883ef69c21"
 
 
 def test_version_1_is_restored_byte_for_byte(tmp_path: Path):

@@ -303,3 +303,52 @@ def test_the_librarys_defaults_are_the_command_lines():
 
     conf = yaml.safe_load((Path(__file__).parent.parent / "conf" / "view" / "extract.yaml").read_text())
     assert ViewConfig(name="extract") == ViewConfig(**conf)
+
+
+def test_a_run_without_an_engine_leaves_good_gists_alone(tmp_path: Path):
+    run(tmp_path, lambda messages, n: says(GOOD))
+    view = ViewConfig(name="gist", needs_engine=True, target_ratio=3)
+    summary = llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view=view)
+    assert summary.documents_viewed == 0
+    assert views(tmp_path / "a.llmc")["minutes.md"].kind == "gist"
+
+
+def test_another_model_makes_the_views_anew(tmp_path: Path):
+    run(tmp_path, lambda messages, n: says(GOOD))
+    engine = Scripted(lambda messages, n: says(GOOD))
+    engine.model_digest = "another"
+    llmc.compress(tmp_path / "in", tmp_path / "a.llmc", engine=engine,
+                  view=ViewConfig(name="gist", needs_engine=True, target_ratio=3))  # fmt: skip
+    assert len(engine.prompts) == 1
+
+
+def test_a_document_the_engine_cannot_count_costs_its_view_only(tmp_path: Path):
+    class Picky(Scripted):
+        async def count_tokens(self, text: str) -> int:
+            if "number 1 of" in text:
+                raise EngineError("answered 500: tokenizer")
+            return await super().count_tokens(text)
+
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        (tmp_path / "in" / f"{i}.md").write_text(f"Document number {i} of the file. " + MINUTES)
+    view = ViewConfig(name="gist", needs_engine=True, target_ratio=3)
+    llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view=view, engine=Picky(lambda messages, n: says(GOOD)))
+    made = views(tmp_path / "a.llmc")
+    assert [made[f"{i}.md"].kind for i in range(3)] == ["gist", "none", "gist"]
+    assert outcomes(made["1.md"]) == [("none", "failed")]
+
+
+def test_half_a_surrogate_pair_from_a_model_is_a_refusal(tmp_path: Path):
+    made, _ = run(tmp_path, lambda messages, n: '{"summary": "The board \\ud800 met.", "facts": ["\\udfff"]}')
+    assert made["minutes.md"].kind == "extract"
+
+
+def test_the_hundredth_views_file_wins_over_the_ninety_ninth(tmp_path: Path):
+    run(tmp_path, lambda messages, n: says(GOOD))
+    archive = Archive.open(tmp_path / "a.llmc")
+    part = archive.manifest.parts[0]
+    (tmp_path / "a.llmc" / "views-000001-01.parquet").rename(tmp_path / "a.llmc" / "views-000001-99.parquet")
+    llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view="extract")
+    assert [f.name for f in viewstore.files(archive.folder, part)] == ["views-000001-99.parquet", "views-000001-100.parquet"]
+    assert views(tmp_path / "a.llmc")["minutes.md"].kind == "extract"

@@ -4,6 +4,7 @@ from llmc.fidelity import check
 check("Rent falls to 4,850 EUR on 12 March.", "Rent falls to 4,580 EUR.").failed   # ("precision", "recall")
 """
 
+from llmc.fidelity.analysis import analyse
 from llmc.fidelity.check import check
 from llmc.fidelity.declare import declare, left_out
 from llmc.fidelity.facts import Fact, facts
@@ -20,6 +21,7 @@ __all__ = [
     "Run",
     "Span",
     "Verdict",
+    "analyse",
     "check",
     "declare",
     "facts",

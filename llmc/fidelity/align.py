@@ -10,7 +10,7 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from llmc.fidelity.analysis import Analysis, spellings
@@ -21,6 +21,7 @@ from llmc.fidelity.spans import Span
 from llmc.fidelity.words import stem, tokens
 
 POSTINGS = 64  # sentences per key that are looked at; keeps a 5 MB source linear
+PREFIX_LETTERS = 5  # a word of the view that is these letters of a source word stands for it
 CANDIDATES = 5  # source sentences a view clause is compared with
 
 
@@ -136,6 +137,12 @@ class Index:
         self.count = max(1, len(source.sentences))
 
     @cached_property
+    def prefixes(self) -> dict[str, str]:
+        """The first letters of a stem to a stem: "photo" meets "photograph"."""
+        stems = (name for name in self.postings if len(name) > PREFIX_LETTERS and name[0] != "=")
+        return {name[:PREFIX_LETTERS]: name for name in stems}
+
+    @cached_property
     def verbatim(self) -> dict[str, list[int]]:
         """Normalised sentence to its numbers: some texts say the same thing twice."""
         text = self.source.text
@@ -169,6 +176,12 @@ class Index:
         return [Aligned(sentence, scores[sentence] / total) for sentence in best]
 
 
+@lru_cache(maxsize=1)
+def index_of(source: Analysis) -> Index:
+    """The index of a source; that of the last one is kept, for views are checked one after the other."""
+    return Index(Keyed(source))
+
+
 def _also(normal: str, kind: str) -> list[str]:
     """Other forms a fact of the source is found under: a date without its year, the ends of a range."""
     if kind == "date":
@@ -177,8 +190,12 @@ def _also(normal: str, kind: str) -> list[str]:
 
 
 def known(key: Key, index: Index) -> str:
-    """A date of the view without (or with) its year meets the source's date."""
-    if key.key in index.postings or key.kind != "date":
+    """A date of the view without (or with) its year meets the source's date, a shortened word the long one."""
+    if key.key in index.postings:
+        return key.key
+    if key.kind == "word" and len(key.key) == PREFIX_LETTERS:
+        return index.prefixes.get(key.key, key.key)
+    if key.kind != "date":
         return key.key
     without_year = f"=-{key.key[5:]}"
     return without_year if key.key[1:5].isdigit() and without_year in index.postings else key.key

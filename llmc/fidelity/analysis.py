@@ -1,7 +1,13 @@
-"""A text taken apart once, so that no check does it again: facts, sentences, tokens, and an index of the content words."""
+"""A text taken apart once, so that no check does it again: its facts, its sentences, and what they answer to.
+
+One document is asked about many times on the way to its view (choosing sentences, declaring facts, checking, binding), so
+``analyse`` keeps the last few texts it took apart.
+"""
 
 import re
+import threading
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -10,17 +16,16 @@ from llmc.fidelity.identifiers import quoted
 from llmc.fidelity.names import bare
 from llmc.fidelity.sentences import sentences
 from llmc.fidelity.spans import Span
-from llmc.fidelity.words import Token, tokens
 
-SEARCHES = 200  # a view with more facts that need a search of the whole source is refused for the rest of them
+KEPT_TEXTS = 16  # a source and its candidate views, for a few documents at a time
+KEPT_CHARS = 6_000_000  # of all kept texts; an analysis kept 16 bytes per character (changelogs, tracemalloc)
 
 
 class Analysis:
-    """Lazy: a check that fails early does not pay for the others."""
+    """Lazy, and never changed once computed: threads and checks share it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._searches = 0
 
     @cached_property
     def facts(self) -> list[Fact]:
@@ -37,17 +42,6 @@ class Analysis:
     def sentence_at(self, position: int) -> int:
         """Index of the sentence that holds a position (or the one before it); -1 in an empty text."""
         return max(0, bisect_right(self._starts, position) - 1) if self._starts else -1
-
-    @cached_property
-    def tokens(self) -> list[Token]:
-        return list(tokens(self.text))
-
-    @cached_property
-    def _token_starts(self) -> list[int]:
-        return [token.start for token in self.tokens]
-
-    def tokens_in(self, span: Span) -> list[Token]:
-        return self.tokens[bisect_right(self._token_starts, span.start - 1) : bisect_right(self._token_starts, span.end - 1)]
 
     @cached_property
     def _fact_starts(self) -> list[int]:
@@ -79,6 +73,11 @@ class Analysis:
         return frozenset(normal for _, _, _, normal in quoted(self.text))
 
     @cached_property
+    def fact_texts(self) -> frozenset[str]:
+        """The facts as they are spelled, with single spaces and without case."""
+        return frozenset(" ".join(fact.text.split()).casefold() for fact in self.facts)
+
+    @cached_property
     def numbers(self) -> frozenset[str]:
         """The numbers of facts with a unit, without it: what "40" may be short for."""
         kinds = ("number", "money", "percent", "duration")
@@ -103,10 +102,7 @@ class Analysis:
         return frozenset(found)
 
     def says(self, spelling: str, *, pattern: bool = False) -> bool:
-        """Whether the folded text holds a spelling as whole words. Reads the whole text, so only ``SEARCHES`` times."""
-        if self._searches >= SEARCHES:
-            return False
-        self._searches += 1
+        """Whether the folded text holds a spelling as whole words. Reads the whole text: callers count their searches."""
         inner = spelling if pattern else re.escape(spelling)
         return re.search(rf"(?<!\w){inner}(?:'s|’s|s)?(?!\w)", self.folded) is not None
 
@@ -121,3 +117,22 @@ def spellings(fact: Fact) -> Iterator[str]:
         unit = f" {match[4]}" if match[4] else ""
         yield match[1] + unit
         yield match[3] + unit
+
+
+_kept: OrderedDict[str, Analysis] = OrderedDict()
+_lock = threading.Lock()
+
+
+def analyse(text: str) -> Analysis:
+    """The analysis of a text; the same object as long as the text is among the last few."""
+    with _lock:
+        found = _kept.get(text)
+        if found is not None:
+            _kept.move_to_end(text)
+            return found
+        found = Analysis(text)
+        if len(text) <= KEPT_CHARS:
+            _kept[text] = found
+            while len(_kept) > KEPT_TEXTS or sum(map(len, _kept)) > KEPT_CHARS:
+                _kept.popitem(last=False)
+        return found

@@ -1,7 +1,7 @@
 """``check(source, view)``: all checks in their fixed order, each reported whatever the others said."""
 
-from llmc.fidelity.align import Keyed
-from llmc.fidelity.analysis import Analysis
+from llmc.fidelity.align import Keyed, index_of
+from llmc.fidelity.analysis import analyse
 from llmc.fidelity.grounding import coverage, grounding
 from llmc.fidelity.hard_facts import precision, recall
 from llmc.fidelity.integrity import integrity, worth_it
@@ -24,8 +24,8 @@ def check(
 ) -> Verdict:
     """Whether the view may stand in for the source; deterministic, offline, linear in the length of both."""
     policy = policy or Policy()
-    of_source, of_view = Analysis(source), Analysis(view)
-    pairing = Pairing(Keyed(of_source), Keyed(of_view))
+    of_source, of_view = analyse(source), analyse(view)
+    pairing = Pairing(index_of(of_source), Keyed(of_view), policy.pins)
     return Verdict(
         (
             integrity(source, view, run, policy),

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 
 from llmc.fidelity.align import flat
+from llmc.fidelity.analysis import analyse
+from llmc.fidelity.appended import own_end
 from llmc.fidelity.facts import Fact, facts
 from llmc.fidelity.policy import Policy
 from llmc.fidelity.sentences import clauses, sentences
@@ -60,7 +62,7 @@ _HEDGES = re.compile(
     r"around|nearly|almost|up to|at least|at most|mostly|usually|generally) "
 )
 _EXCEPTION = re.compile(
-    r"(?i),? ?\b(?:unless|except|provided that|provided|only if|if|but only|apart from|excluding)\b[^.;]*(?=[.;]|$)"
+    r"(?i),? ?\b(?:unless|except|provided that|provided|only if|if|but only|apart from|excluding)\b[^.;…\n]*(?=[.;…\n]|$)"
 )
 _INVENTED = (
     "The auditors praised the careful preparation.", "A second inspection by an outside firm will follow.",
@@ -86,11 +88,11 @@ def corrupt(kind: str, source: str, view: str, *, seed: int) -> str | None:
     if changed is None or changed == view:
         return None
     fresh = _lines(changed) - _lines(view)
-    return None if fresh and fresh <= _lines(source) and kind != "omission" else changed
+    return None if fresh and kind != "omission" and fresh <= _lines(source) else changed
 
 
 def _lines(text: str) -> set[str]:
-    return {flat(text[span.start : span.end]) for span in sentences(text)}
+    return {flat(text[span.start : span.end]) for span in analyse(text).sentences}
 
 
 def _replaced(view: str, start: int, end: int, text: str) -> str:
@@ -140,9 +142,8 @@ def _magnitude(_source: str, view: str, rng: random.Random) -> str | None:
         return None
     fact = rng.choice(found)
     last = next(re.finditer(r"\d+", fact.text))
-    return _replaced(
-        view, fact.start + last.start(), fact.start + last.end(), last[0] + "0" if "," not in fact.text else last[0] + "7"
-    )
+    more = last[0] + ("0" if "," not in fact.text else "7")
+    return _replaced(view, fact.start + last.start(), fact.start + last.end(), more if int(last[0]) else "10")
 
 
 def _date(_source: str, view: str, rng: random.Random) -> str | None:
@@ -202,10 +203,10 @@ def _hedge(_source: str, view: str, rng: random.Random) -> str | None:
     return _replaced(view, match.start(), match.end(), "")
 
 
-def _role(_source: str, view: str, rng: random.Random) -> str | None:
-    """Two facts of one kind in one sentence change places."""
+def _role(source: str, view: str, rng: random.Random) -> str | None:
+    """Two facts of one kind in one sentence change places; in the appended list of facts no place means anything."""
     pairs = []
-    for span in sentences(view):
+    for span in sentences(view[: own_end(analyse(source), view)]):
         inside = [
             f
             for f in facts(view[span.start : span.end])
@@ -237,19 +238,23 @@ def _exception(_source: str, view: str, rng: random.Random) -> str | None:
 
 def _invented(source: str, view: str, rng: random.Random) -> str | None:
     fresh = [sentence for sentence in _INVENTED if sentence not in source]
-    return f"{view.rstrip()} {rng.choice(fresh)}" if fresh else None
+    end = own_end(analyse(source), view)
+    own = view[:end].rstrip()
+    gap = " " if own.endswith((".", "!", "?")) else "\n"
+    return f"{own}{gap}{rng.choice(fresh)}\n{view[end:]}".rstrip() if fresh else None
 
 
 def _language(_source: str, view: str, _rng: random.Random) -> str | None:
     changed = re.sub(r"[A-Za-z]+", lambda m: _GERMAN.get(m[0].lower(), m[0]), view)
     swapped = sum(word.lower() in _GERMAN for word in re.findall(r"[A-Za-z]+", view))
-    return changed if swapped >= 6 else None
+    words = len(re.findall(r"[A-Za-z]+", view))
+    return changed if swapped >= max(6, 0.15 * words) else None  # fewer are foreign words in a text, not another language
 
 
 def _omission(source: str, view: str, rng: random.Random) -> str | None:
     """A must-keep fact goes, with its clause where that has company."""
     kinds = Policy().must_keep
-    held = {fact.normal for fact in facts(source) if fact.kind in kinds}
+    held = {fact.normal for fact in analyse(source).facts if fact.kind in kinds}
     found = [fact for fact in facts(view) if fact.kind in kinds and fact.normal in held]
     counts: dict[str, int] = {}
     for fact in found:

@@ -25,6 +25,9 @@ _BOUND = re.compile(
     ),
     re.IGNORECASE,
 )
+_BOUNDING = re.compile(
+    r"\s(?:more|less|fewer|later|earlier|longer|shorter|higher|lower)\sthan(?!\w)|\s(?:before|until)(?!\w)", re.IGNORECASE
+)
 _NEXT = re.compile(r"\s*(?:[(]|[^\W\d]+\s)?\s*$")  # at most one word between "at most" and its number
 
 
@@ -35,6 +38,11 @@ class Cue(NamedTuple):
     span: Span
     words: str
     scope: tuple[Key, ...]
+
+
+def names(cues: list[Cue]) -> set[str]:
+    """The classes of some cues."""
+    return {cue.name for cue in cues}
 
 
 def cues(text: str, clause: Span, keys: list[Key]) -> list[Cue]:
@@ -52,7 +60,7 @@ def cues(text: str, clause: Span, keys: list[Key]) -> list[Cue]:
         ):
             continue  # "until 31 December" is a date, "until an expert has looked" a condition
         before = bisect_left(keys, span.start, key=lambda key: key.start)
-        behind = keys[after : after + SCOPE_KEYS]
+        behind = [key for key in keys[after : after + SCOPE_KEYS + 1] if CUES.get(key.lower) != "guess"][:SCOPE_KEYS]
         found.append(Cue(name, span, words, tuple(behind or keys[max(0, before - SCOPE_KEYS) : before][::-1])))
     return found
 
@@ -75,6 +83,16 @@ def _spotted(text: str, clause: Span) -> Iterator[tuple[str, Span, str]]:
                     yield CUES[words], Span(start, spots[place + count - 1][1]), words
                     skip = place + count - 1
                     break
+
+
+def is_answer(cue: Cue, text: str) -> bool:
+    """ "No, the network stays": the word answers a question and negates nothing behind it."""
+    return cue.words in ("no", "nein") and text.startswith(",", cue.span.end)
+
+
+def is_bound(cue: Cue, text: str) -> bool:
+    """ "no more than", "not before June": a negation that only bounds a number or a date."""
+    return _BOUNDING.match(text, cue.span.end) is not None
 
 
 def bound(text: str, clause_start: int, fact: Key) -> str:

@@ -7,15 +7,14 @@
 import re
 from collections.abc import Iterator
 
+from llmc.fidelity.alternatives import alternatives
 from llmc.fidelity.tables import MONTHS, WEEKDAYS
 
 Found = tuple[str, int, int, str]
 
-_LONG_MONTHS = sorted((m for m in MONTHS if len(m) > 3), key=len, reverse=True)
+_ALSO_WORDS = ("march", "april", "june", "august", "mars", "marzo", "maart")
 # All spellings instead of IGNORECASE, which would make the scan several times slower.
-_MONTH = (
-    "(?:" + "|".join(sorted({w for m in MONTHS for w in (m, m.capitalize(), m.upper())}, key=len, reverse=True)) + r")\b\.?"
-)
+_MONTH = alternatives(w for m in MONTHS for w in (m, m.capitalize(), m.upper())) + r"\b\.?"
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?:1[5-9]\d\d|20\d\d|21\d\d)"
 
@@ -45,16 +44,14 @@ _NAMED = re.compile(
 _BARE_MONTH = re.compile(
     r"\b(?i:in|of|by|until|till|since|before|after|from|during|through|and|or|to|early|late|mid|next|last|this|end|for|"
     r"im|bis|ab|seit|vor|nach|ende|anfang|en|fin|début|depuis)[ -](?P<month>"
-    + "|".join(sorted({m.capitalize() for m in MONTHS if len(m) > 2}, key=len, reverse=True))
+    + alternatives(m.capitalize() for m in MONTHS if len(m) > 2)
     + r")\b(?!\s\d)"
 )
 _LONG_MONTH = re.compile(
-    r"(?<![\w.])(?P<month>"
-    + "|".join(m.capitalize() for m in _LONG_MONTHS if m not in ("march", "april", "june", "august", "mars", "marzo", "maart"))
-    + r")\b"
+    r"(?<![\w.])(?P<month>" + alternatives(m.capitalize() for m in MONTHS if len(m) > 3 and m not in _ALSO_WORDS) + r")\b"
 )
 _WEEKDAY = re.compile(
-    r"\b(?P<day>" + "|".join(sorted({d.capitalize() for d in WEEKDAYS if len(d) > 4}, key=len, reverse=True)) + r")s?\b"
+    r"\b(?P<day>" + alternatives(d.capitalize() for d in WEEKDAYS if len(d) > 4) + r")s?\b"
     r"|(?:(?<=\()|(?<=, )|(?<=^)|(?<=on ))(?P<short>Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=[,.) ])"
 )
 _BARE_YEAR = re.compile(

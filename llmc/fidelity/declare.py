@@ -6,21 +6,18 @@
 The copied pieces are slices of the source, so the line passes the checks for the same reason an extract does.
 """
 
-import re
 from collections import Counter
 
-from llmc.fidelity.analysis import Analysis
+from llmc.fidelity.analysis import analyse
+from llmc.fidelity.appended import ALSO, BEHIND, LEFT_OUT, PLURAL, SINGULAR
 from llmc.fidelity.facts import Fact
-from llmc.fidelity.hard_facts import LEFT_OUT, PLURAL, SINGULAR, missing
+from llmc.fidelity.hard_facts import missing
 from llmc.fidelity.policy import Policy
-
-ALSO = "Also: "
-_BEHIND = re.compile(r"(?: (?:per|a|an|each|every|pro|par) [^\W\d_]{2,14}\b)?")  # "4,850 EUR per month"
 
 
 def left_out(source: str, view: str, policy: Policy | None = None) -> list[Fact]:
     """Must-keep facts and pinned passages of the source that the view does not hold; a receipt lists them."""
-    return missing(Analysis(source), Analysis(view), policy or Policy())
+    return missing(analyse(source), analyse(view), policy or Policy())
 
 
 def declare(source: str, view: str, policy: Policy | None = None, budget_chars: int | None = None) -> str:
@@ -52,13 +49,10 @@ def declare(source: str, view: str, policy: Policy | None = None, budget_chars: 
 
 
 def _piece(source: str, fact: Fact) -> str:
-    behind = _BEHIND.match(source, fact.end)
+    behind = BEHIND.match(source, fact.end)
     return source[fact.start : behind.end() if behind else fact.end]
 
 
 def _footer(rest: Counter[str]) -> str:
     counts = ", ".join(f"{count} {(SINGULAR if count == 1 else PLURAL)[kind]}" for kind, count in rest.items())
     return f"[left out: {counts}]"
-
-
-__all__ = ["declare", "left_out"]

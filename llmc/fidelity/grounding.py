@@ -1,26 +1,35 @@
 """Grounding, coverage: no view sentence that the source does not carry, and no source window that the view passes over.
 
 Grounding. A view clause is grounded when the source sentences it speaks of hold at least ``grounded_share`` of its key
-weight. A clause of two or three words is judged with its sentence.
+weight. A clause of two or three words is judged with its sentence. And a view sentence may not be put together from all over
+the text: three neighbouring source sentences hold at least ``compact_share`` of it, where the policy asks for that.
 
 Coverage. The source is cut into windows of equal size, in words. A view of one tenth of the length cannot speak of
 every tenth sentence's neighbours, so a window is ``max(window_tokens, 2.5 * 25 * r)`` words, where r is the compression
 (source words divided by view words) and 25 words are a long sentence: the view has words for about two and a half
 sentences per window. A window is covered when some view clause aligns to a sentence in it. The check passes when
-at least ``coverage_share`` (0.85) of the windows are covered, and when the view is not only a description of the text ("This
-report describes ...").
+at least ``coverage_share`` (0.85) of the windows are covered, when the view's own words hold a small share of the different
+words of the source too (``SAID_SHARE``: a short source is one window, which a single word would touch), and when the view
+is not only a description of the text ("This report describes ...").
 """
 
 import re
 
 from llmc.fidelity.align import Key
 from llmc.fidelity.align import known as _known
+from llmc.fidelity.lexicon import LIGHT
 from llmc.fidelity.pairing import Pairing, Part
 from llmc.fidelity.policy import Policy
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Check, Evidence, failed_check
 
 UNKNOWN_RUN = 4  # paraphrase changes a word or two in a row; four are news
+STRETCH = 3  # neighbouring source sentences that one view sentence may draw on
+SHORT_SENTENCE = 5  # different content words; fewer say too little to be judged by where they stand
+COMMON = 8  # sentences; a word that stands in more of them is taken to stand everywhere
+SAID_SHARE = 0.1  # times 0.85: 8% of the source's different content words; good views of a third of its length hold 27% or more
+SAID_WORDS = 12  # enough of them for a source of any length: one sentence
+PARTLY = 0.33  # of a clause's weight; below it the clause is news, whatever stands around it
 _WORDS_PER_SENTENCE = 25
 _SENTENCES_PER_WINDOW = 2.5
 _TOPIC = re.compile(
@@ -55,7 +64,37 @@ def grounding(pairing: Pairing, policy: Policy) -> Check:
                     view=part.span,
                 )
             )
+    for number in pairing.own if policy.compact_share else ():
+        share = _compact(pairing, number)
+        if share < policy.compact_share:
+            span = pairing.view.sentences[number]
+            problems.append(
+                Evidence(
+                    f"no {STRETCH} neighbouring sentences hold more than {share:.0%} of the words of "
+                    f"{pairing.view.text[span.start : span.end][:120]!r}, not {policy.compact_share:.0%}",
+                    view=span,
+                )
+            )
     return failed_check("grounding", problems)
+
+
+def _compact(pairing: Pairing, number: int) -> float:
+    """The largest share of a view sentence's key weight that one stretch of the source holds; 1 for a short sentence."""
+    index = pairing.index
+    names = {_known(key, index) for key in pairing.view.keys_of(number)}
+    if len(names) < SHORT_SENTENCE:
+        return 1.0
+    anywhere = 0.0
+    held: dict[int, float] = {}
+    for name in names:
+        posting = index.postings.get(name, [])
+        weight = index.weight(name)
+        if len(posting) > COMMON:
+            anywhere += weight
+            continue
+        for start in {place - step for place in posting for step in range(STRETCH)}:
+            held[start] = held.get(start, 0.0) + weight
+    return (anywhere + max(held.values(), default=0.0)) / (sum(index.weight(name) for name in names) or 1.0)
 
 
 def _unknown_run(pairing: Pairing, part: Part) -> Span | None:
@@ -69,12 +108,23 @@ def _unknown_run(pairing: Pairing, part: Part) -> Span | None:
 
 
 def grounded(pairing: Pairing, part: Part) -> float:
-    """Share of the key weight that the aligned source sentences hold together; short clauses count with their sentence."""
+    """Share of the key weight that the aligned source sentences hold together; short clauses count with their sentence.
+
+    A clause that is carried in part is judged with its sentence too: paraphrase is not spread evenly.
+    """
+    if len(part.keys) <= 3:
+        return _held(pairing, pairing.view.keys_in(part.sentence), pairing.parts_of[part.sentence])
+    share = _held(pairing, part.keys, [part])
+    if share < PARTLY:
+        return share
+    return max(share, _held(pairing, pairing.view.keys_in(part.sentence), pairing.parts_of[part.sentence]))
+
+
+def _held(pairing: Pairing, keys: list[Key], mates: list[Part]) -> float:
     index = pairing.index
-    alone = len(part.keys) > 3
-    keys = part.keys if alone else pairing.view.keys_in(part.sentence)
-    mates = [part] if alone else pairing.parts_of[part.sentence]
-    wanted = {_known(key, index): index.weight(_known(key, index)) for key in keys}
+    telling = [key for key in keys if key.key in index.postings or key.lower not in LIGHT] or keys
+    names = {_known(key, index) for key in telling}
+    wanted = {name: index.weight(name) for name in names}
     near = {a.sentence for other in mates for a in other.aligned[:3]}
     near |= {n + step for n in near for step in (-1, 1)}
     held = sum(
@@ -96,6 +146,10 @@ def coverage(pairing: Pairing, policy: Policy) -> Check:
         problems.append(Evidence("the view names the topic instead of saying what the text says", view=topics[0]))
     if not source.sentences:
         return failed_check("coverage", problems)
+    said = {key.key for span in view.sentences for key in view.keys_in(span)} & pairing.index.postings.keys()
+    there = len({key.key for key in source.keys})
+    if len(said) < min(SAID_WORDS, SAID_SHARE * there) * policy.coverage_share:
+        problems.append(Evidence(f"the view's own words hold {len(said)} of the {there} different words of the source"))
     windows = _windows(pairing, policy)
     touched = {a.sentence for part in pairing.parts for a in part.aligned[:2] if a.share >= 0.25} | {
         number for same in pairing.copied.values() for number in same
@@ -119,7 +173,8 @@ def coverage(pairing: Pairing, policy: Policy) -> Check:
 def _windows(pairing: Pairing, policy: Policy) -> list[tuple[int, Span]]:
     """Number of the last sentence and the span of each window; a short rest belongs to the window before it."""
     source, view = pairing.source, pairing.view
-    ratio = max(1.0, len(source.keys) / max(1, len(view.keys)))
+    own = sum(len(view.keys_in(span)) for span in view.sentences)
+    ratio = max(1.0, len(source.keys) / max(1, own))
     size = max(policy.window_tokens, _SENTENCES_PER_WINDOW * _WORDS_PER_SENTENCE * ratio)
     windows: list[tuple[int, Span]] = []
     words, start = 0, source.sentences[0].start

@@ -7,23 +7,16 @@ with its owner is a question of roles (``roles.py``); here it is a question of e
 import re
 from collections import Counter
 
-from llmc.fidelity.analysis import Analysis, spellings
+from llmc.fidelity.analysis import Analysis, analyse, spellings
+from llmc.fidelity.appended import SINGULAR, declared, declared_span
 from llmc.fidelity.facts import Fact
 from llmc.fidelity.identifiers import quoted
 from llmc.fidelity.policy import Policy
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Check, Evidence, failed_check
 
-LEFT_OUT = re.compile(r"\[left out: (?P<what>\d[^\[\]\n]{0,400})\]\s*$")
+SEARCHES = 200  # a view with more facts that need a search of the whole source is refused for the rest of them
 _FALLING = re.compile(r"\b(?:fell|fall|drop|decreas|declin|reduc|lower|down|less|minus|cut)", re.IGNORECASE)
-_LEFT_OUT_ITEM = re.compile(r"(\d+) ([a-z ]+?)(?:,|$)")
-PLURAL = {
-    "number": "numbers", "money": "amounts", "percent": "percentages", "date": "dates", "time": "times",
-    "duration": "durations", "range": "ranges", "version": "versions", "id": "ids", "hash": "hashes", "path": "paths",
-    "url": "links", "email": "e-mails", "phone": "phones", "quote": "quotes", "code": "code spans", "name": "names",
-    "pin": "pinned passages",
-}  # fmt: skip
-SINGULAR = {kind: word.removesuffix("s") if kind != "hash" else "hash" for kind, word in PLURAL.items()} | {"money": "amount"}
 
 
 def precision(source: Analysis, view: Analysis) -> Check:
@@ -31,24 +24,38 @@ def precision(source: Analysis, view: Analysis) -> Check:
     problems = []
     footer = declared_span(view.text)
     end = footer.start if footer else len(view.text)
+    searched = _Searched(source)
     for fact in view.facts:
-        if fact.start < end and not holds(source, fact):
+        if fact.start < end and not _holds(searched, fact):
             problems.append(Evidence(f"{fact.kind} {fact.text!r} is not in the source", view=Span(fact.start, fact.end)))
     for _, start, stop, normal in quoted(view.text):
-        if start < end and normal not in source.quotations and not source.says(normal):
+        if start < end and normal not in source.quotations and not searched.says(normal):
             problems.append(Evidence(f"quotation {view.text[start:stop]!r} is not in the source", view=Span(start, stop)))
     return failed_check("precision", problems)
 
 
-def holds(source: Analysis, fact: Fact) -> bool:
+class _Searched:
+    """A source that is searched for at most ``SEARCHES`` spellings of one view."""
+
+    def __init__(self, source: Analysis) -> None:
+        self.source = source
+        self._left = SEARCHES
+
+    def says(self, spelling: str, *, pattern: bool = False) -> bool:
+        self._left -= 1
+        return self._left >= 0 and self.source.says(spelling, pattern=pattern)
+
+
+def _holds(searched: _Searched, fact: Fact) -> bool:
     """Whether the source states the fact: the same normal form, or one that says the same in less or more detail."""
+    source = searched.source
     known = source.by_normal
     if fact.normal in known:
         return True
     if fact.kind == "quote":
-        return fact.normal in source.quotations or source.says(fact.normal)
+        return fact.normal in source.quotations or searched.says(fact.normal)
     if fact.kind == "name":
-        return _name_is_known(source, fact)
+        return _name_is_known(searched, fact)
     if fact.kind == "date":
         return _date_is_known(source, fact.normal)
     if fact.normal.startswith("-") and fact.kind in ("percent", "money", "number"):
@@ -60,7 +67,7 @@ def holds(source: Analysis, fact: Fact) -> bool:
     if fact.kind == "number" and " " not in fact.normal:
         return fact.normal in source.numbers  # a bare number of the view may leave out the unit that the source names
     if fact.kind in ("code", "path", "url", "email", "id", "version"):  # spelled inside a longer one: db-3:5432
-        return source.says(fact.text.strip("`").casefold())
+        return searched.says(fact.text.strip("`").casefold())
     return False
 
 
@@ -79,28 +86,29 @@ def _date_is_known(source: Analysis, normal: str) -> bool:
     return normal[:4] in source.years and len(normal) > 4 and f"-{normal[4:]}" in source.by_normal
 
 
-def _name_is_known(source: Analysis, fact: Fact) -> bool:
+def _name_is_known(searched: _Searched, fact: Fact) -> bool:
     """All words of the name stand together in the source, in this order; a part of a longer name will do."""
     words = fact.normal.split()
-    if not all(word in source.words for word in words):
+    if not all(word in searched.source.words for word in words):
         return False
     if len(words) == 1:
         return True
-    return source.says(r"\W{1,4}(?:\w{1,3}\W{1,3})?".join(re.escape(word) for word in words), pattern=True)
+    return searched.says(r"\W{1,4}(?:\w{1,3}\W{1,3})?".join(re.escape(word) for word in words), pattern=True)
 
 
 def recall(source: Analysis, view: Analysis, policy: Policy) -> Check:
     """Every must-keep fact and pinned passage is in the view, or counted in its ``[left out: ...]`` line."""
-    dropped = missing(source, view, policy)
-    if not dropped:
-        return failed_check("recall", ())
+    footer = declared_span(view.text)
     said = declared(view.text)
+    if footer:  # its numbers are no facts of the source
+        view = analyse(view.text[: footer.start].rstrip())
+    dropped = missing(source, view, policy)
     counts = Counter(fact.kind for fact in dropped)
     problems: list[Evidence] = []
     notes: list[Evidence] = []
     for fact in dropped:
         entry = Evidence(f"{SINGULAR[fact.kind]} {fact.text!r} is not in the view", source=Span(fact.start, fact.end))
-        allowed = policy.missing == "declare" and fact.kind != "pin" and said.get(fact.kind, 0) >= counts[fact.kind]
+        allowed = policy.missing == "declare" and fact.kind != "pin" and said.get(fact.kind) == counts[fact.kind]
         (notes if allowed else problems).append(entry)
     return failed_check("recall", problems, notes)
 
@@ -135,22 +143,3 @@ def _held_otherwise(fact: Fact, view: Analysis) -> bool:
         return True
     value = fact.normal.split(" ", 1)[0]
     return fact.kind in ("number", "percent", "duration") and value in view.by_normal and value not in view.numbers
-
-
-def declared_span(view: str) -> Span | None:
-    """Where the ``[left out: ...]`` line stands."""
-    match = LEFT_OUT.search(view)
-    return Span(*match.span()) if match else None
-
-
-def declared(view: str) -> dict[str, int]:
-    """What the view says it leaves out: fact kind to count."""
-    match = LEFT_OUT.search(view)
-    if not match:
-        return {}
-    kinds = {word: kind for table in (PLURAL, SINGULAR) for kind, word in table.items()}
-    said = {}
-    for number, word in _LEFT_OUT_ITEM.findall(match["what"]):
-        if word.strip() in kinds:
-            said[kinds[word.strip()]] = int(number)
-    return said

@@ -32,7 +32,8 @@ can: can, allowed, permitted, able, kann, können, darf, dürfen, free to
 guess: probably, perhaps, maybe, likely, apparently, presumably, seems, seem, seemed, appears, appear, suspects,
   suspect, suspected, doubts, doubt, doubted, believes, believe, believed, thinks, think, thought, assume, assumes,
   assumed, supposedly, allegedly, alleged, unclear, uncertain, unsure, not certain, not sure, not known, do not know,
-  hopes, hope, guess, reportedly, wahrscheinlich, vermutlich, vielleicht, angeblich
+  hopes, hope, guess, reportedly, cannot be excluded, cannot be ruled out, nobody knows, no one knows,
+  wahrscheinlich, vermutlich, vielleicht, angeblich
 ought: should, ought, recommended, recommends, recommend, recommendation, advised, advises, suggests, suggest,
   advisable, sollte, sollten
 plan: will, would, shall, planned, plans, plan, going to, expected, expects, expect, scheduled, intends, intend,
@@ -43,7 +44,8 @@ must: must, have to, has to, had to, required, requires, require, obliged, oblig
   mandatory, compulsory, muss, müssen, shall
 if: if, unless, except, provided, providing, as long as, only if, only when, only after, only with, only for,
   only by, only on, only to, apart from, except for, with the exception, subject to, in case, all but, nobody but,
-  no one but, depending on, conditional, falls, außer, sofern, excluding, nur, only in, only until, until
+  no one but, everywhere but, everything but, everyone but, anyone but, depending on, conditional, falls, außer, sofern,
+  excluding, nur, only in, only until, until
 when: when, once, upon, within, above, whenever, otherwise, in the event, depend on, depends on, only, limited to,
   bei, requires, as soon as
 all: all, every, each, both, everyone, everybody, always, entire, whole, unanimously, alle, jeder, jede, in full,
@@ -143,6 +145,20 @@ exactly: exactly, precisely, genau
 
 BEFORE = frozenset(["before", "by", "until", "till", "to", "vor", "bis"])
 AFTER = frozenset(["after", "since", "from", "starting", "nach", "seit", "ab", "following"])
+
+
+# Words of paraphrase that claim nothing by themselves: where the source lacks them, they do not count against a sentence.
+_LIGHT = """
+another follow follows following follow-up due goes go going gone get gets getting put puts bring brings come comes came
+back way thing things new next previous yet again now right fine just like likes simply currently furthermore additionally
+meanwhile because owing thanks reason cause causes caused mean means meaning besides apart together each part item items
+anyone everyone someone anybody everybody people everywhere anywhere somewhere overall total altogether key main terms
+include includes including involve involves use uses used using need needs needed want wants wanted take takes taken taking
+make makes made making keep keeps give gives given see sees seen turn turned remain remains stay stays begin begins run runs
+set sets say says said tell told ask asks asked know known state states stated note notes noted point points mention lack lacks
+whole only early earlier late later soon time times number amount head apiece some-one around near side
+"""
+LIGHT = frozenset(_LIGHT.split())
 
 
 def poles() -> dict[str, list[tuple[str, int]]]:

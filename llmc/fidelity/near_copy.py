@@ -51,14 +51,17 @@ class Copy(NamedTuple):
 
 def small_words(pairing: Pairing) -> Iterator[Evidence]:
     """Cues lost, gained or exchanged in near copies."""
-    still = {copy.view: _classes(_words(pairing.view, pairing.view.sentences[copy.view])) for copy in near_copies(pairing)}
+    still = {
+        copy.view: _classes(_words(pairing.view, pairing.view.sentences[copy.view]), pairing.view.text)
+        for copy in near_copies(pairing)
+    }
     for copy in near_copies(pairing):
         for change in copy.changes:
-            lost, gained = _classes(change.source), _classes(change.view)
+            lost, gained = _classes(change.source, pairing.source.text), _classes(change.view, pairing.view.text)
             here = _span(change.view, pairing.view.sentences[copy.view])
             there = _span(change.source, pairing.source.sentences[copy.source])
             if len(change.source) > LONGEST_LOSS:
-                lost = _classes(change.source[:1]) & _OPENS
+                lost = _classes(change.source[:1], pairing.source.text) & _OPENS
                 gained &= lost
             elif copy.share < COPIED_OF_SOURCE:  # cut short: only a word put in, or a "not" taken out of the middle, is certain
                 inside = bool(change.source) and change.source[0].start > pairing.source.sentences[copy.source].start
@@ -66,6 +69,8 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
                 gained = gained if not change.source and len(change.view) <= LONGEST_GAIN else set()
             if copy.share < ALL_OF_SOURCE and lost & UNCERTAIN and still[copy.view] & UNCERTAIN:
                 lost -= UNCERTAIN
+            if _present(pairing, change):
+                lost -= {"plan"}
             if missing := sorted((lost & _LOST) - gained):
                 words = pairing.source.text[there.start : there.end][:80]
                 yield Evidence(f"a copied sentence lost {words!r} ({missing[0]})", source=there, view=here)
@@ -173,12 +178,20 @@ def _words(keyed: Keyed, span: Span) -> list[Token]:
     return [*found, *tokens(keyed.text, position, span.end)]
 
 
-def _classes(words: list[Token]) -> set[str]:
+def _classes(words: list[Token], text: str) -> set[str]:
     """Cue classes of words and of two or three words in a row."""
-    plain = [word.lower.replace("’", "'") for word in words]
+    plain = [
+        word.lower.replace("’", "'") for word in words if not (word.lower == "no" and text[word.end : word.end + 1] == ",")
+    ]
     phrases = {" ".join(plain[i : i + n]) for n in (1, 2, 3) for i in range(len(plain) - n + 1)}
     names = {_TELLING[phrase] for phrase in phrases if phrase in _TELLING}
     return names | ({"not"} if any(word.endswith("n't") for word in plain) else set())
+
+
+def _present(pairing: Pairing, change: Change) -> bool:
+    """ "will write" became "complains": the future in the present tense, not a thing done."""
+    words = [word.lower for word in change.source]
+    return words[:1] in (["will"], ["shall"]) and bool(change.view) and not change.view[-1].lower.endswith(("ed", "en"))
 
 
 def _span(words: list[Token], otherwise: Span) -> Span:

@@ -4,16 +4,15 @@ Sentences copied from the source are set aside first: they need no judgement, an
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from llmc.fidelity.align import Aligned, Index, Key, Keyed, flat
+from llmc.fidelity.appended import own_end
 from llmc.fidelity.cues import Cue, cues
-from llmc.fidelity.hard_facts import declared_span
 from llmc.fidelity.spans import Span
 
-ALSO = "Also: "  # the line of copied facts that ``declare`` appends
 REACH_KEYS = 8  # content words on each side that make up the context of a word
 NAME_WEIGHT = 2.5  # who is the strongest neighbour: it tells "Ana thinks" from "Omar doubts" when both speak of one thing
 OCCURRENCES = 8  # of one word in one sentence; a sentence of a thousand sevens is compared at eight of them
@@ -45,12 +44,13 @@ class SourceClause(NamedTuple):
 
 
 class Pairing:
-    """Source and view, aligned."""
+    """Source and view, aligned; the view without what ``declare`` appended to it."""
 
-    def __init__(self, source: Keyed, view: Keyed) -> None:
-        self.source, self.view = source, view
-        self.index = Index(source)
-        view.sentences = [piece for span in view.sentences for piece in self._unmerged(span)]
+    def __init__(self, index: Index, view: Keyed, pins: Sequence[str] = ()) -> None:
+        self.index, self.source, self.view = index, index.source, view
+        end = own_end(self.source.analysis, view.text, pins)
+        own = [Span(span.start, min(span.end, end)) for span in view.sentences if span.start < end]
+        view.sentences = [piece for span in own for piece in self._unmerged(span)]
         self._contexts: dict[int, dict[str, tuple[float, int]]] = {}
         self._cues: dict[tuple[bool, Span], list[Cue]] = {}
 
@@ -89,15 +89,8 @@ class Pairing:
 
     @cached_property
     def own(self) -> list[int]:
-        """Numbers of the view's sentences that are neither copied nor part of the appended line of facts."""
-        footer = declared_span(self.view.text)
-        text = self.view.text
-        numbers = []
-        for number, span in enumerate(self.view.sentences):
-            if number in self.copied or (footer and span.start >= footer.start) or text.startswith(ALSO, span.start):
-                continue
-            numbers.append(number)
-        return numbers
+        """Numbers of the view's sentences that are not copied."""
+        return [number for number in range(len(self.view.sentences)) if number not in self.copied]
 
     @cached_property
     def parts(self) -> list[Part]:

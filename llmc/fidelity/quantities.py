@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
+from llmc.fidelity.alternatives import alternatives
 from llmc.fidelity.tables import (
     AMBIGUOUS_NUMBER_WORDS,
     CURRENCY_CODES,
@@ -29,18 +30,20 @@ Found = tuple[str, int, int, str]
 _SIGN = "|".join(re.escape(sign) for sign in sorted(CURRENCY_SIGNS, key=len, reverse=True))
 _NUMBER = r"\d++(?:[.,]\d++|[\u00a0\u202f'’]\d{3}(?!\d))*+"
 # Both spellings instead of IGNORECASE, which would make the scan several times slower.
-_WORDS = "|".join(sorted({w for word in NUMBER_WORDS for w in (word, word.capitalize())}, key=len, reverse=True))
+_WORDS = alternatives(w for word in NUMBER_WORDS for w in (word, word.capitalize()))
 _START = re.compile(
     rf"(?:(?P<money>{_SIGN})\s?|\b(?P<code>{'|'.join(sorted(CURRENCY_CODES))})\s)?"
     rf"(?P<sign>(?<![\w.,)\x00])[-−+](?=\d))?(?<![\w.])(?P<number>{_NUMBER})"
-    rf"|\b(?P<word>(?:{_WORDS})(?:[ -](?:{_WORDS}))*+)\b"
+    rf"|\b(?P<word>{_WORDS}(?:[ -]{_WORDS})*+)\b"
 )
 _MAGNITUDE = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(MAGNITUDES, key=len, reverse=True))})\b\.?", re.IGNORECASE)
 _LETTER = re.compile(r"(k|K|M|m|B|bn|tn)\b")
 _UNIT = re.compile(r"[ \u00a0-]?(%|‰|°[CF]?|[A-Za-zµμΩ℃℉][A-Za-zäöüéàçñ²³µ]*+(?:/[A-Za-z]{1,3}\b)?[23]?)")
 _MONEY_AFTER = re.compile(rf"\s?(?:({_SIGN})|([A-Za-zł]++)\b)")
 _JOIN = re.compile(r"(?P<join>\s?[-–—]\s?|\s?[x×]\s?|[:/])(?P<number>\d++(?:[.,]\d++)*+)(?![\w-])")
-_ELLIPSIS = re.compile(r"\s(?:to|and|or|bis|und|oder|à|a)\s(?:[^\W\d]{2,9}\s)?$")  # "20 to 40 mg": one unit for both
+_ELLIPSIS = re.compile(
+    r"\s(?:to|and|or|instead of|rather than|bis|und|oder|à|a)\s(?:[^\W\d]{2,9}\s)?$"
+)  # "20 to 40 mg": one unit for both
 _GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+$")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _GLUED = re.compile(r"[A-Za-z]\w*")
@@ -59,6 +62,8 @@ def quantities(text: str) -> Iterator[Found]:
         end_before = found[2]
         if last and _shares_unit(text, last[-1], found):
             last[-1] = _with_unit(last[-1], found)
+        elif last and _takes_unit(text, last[-1], found):
+            found = _with_unit(found, last[-1])
         last.append(found)
         if len(last) > 2:
             yield last.pop(0)
@@ -69,6 +74,13 @@ def _shares_unit(text: str, before: Found, after: Found) -> bool:
     if before[0] != "number" or " " in before[3] or " " not in after[3] or after[1] - before[2] > 16:
         return False
     return bool(_ELLIPSIS.match(text[before[2] : after[1]]))
+
+
+def _takes_unit(text: str, before: Found, after: Found) -> bool:
+    """ "14 days instead of 30": the unit stands with the first."""
+    if after[0] != "number" or " " in after[3] or " " not in before[3] or after[1] - before[2] > 16:
+        return False
+    return text[before[2] : after[1]] in (" instead of ", " rather than ", ", previously ", ", not ")
 
 
 def _with_unit(before: Found, after: Found) -> Found:

@@ -26,6 +26,9 @@ _LABELLED = re.compile(
     re.IGNORECASE,
 )
 _REJECTED_BEFORE = re.compile(r"(?:\b(?:instead of|rather than)(?: to)?|\bnot)(?: on| at| for| by)?\s*$", re.IGNORECASE)
+_COMES_TO = re.compile(
+    r"(?:\bamount\w*|\bcom(?:es?|ing)|\bcame|\bup|\bclose|\bequal\w*|\bdue|\blimited|\badd\w* up)\sto\s*$", re.IGNORECASE
+)
 _NEW_BEFORE = re.compile(r"(?:\bto|\bnow|\bis now|\bnow at)\s*$", re.IGNORECASE)
 _NEW_AFTER = re.compile(
     r"^[^.;\d]{0,24}?(?:\binstead of\b|, not\b|,? previously\b|; (?:before|previously)|,? it was\b)", re.IGNORECASE
@@ -77,6 +80,8 @@ def _place(text: str, key: Key) -> str:
         return "rejected"
     if _NEW_AFTER.match(after):
         return "new"
+    if _COMES_TO.search(before):
+        return ""
     if _OLD_BEFORE.search(before):
         return "old"
     return "new" if _NEW_BEFORE.search(before) else ""

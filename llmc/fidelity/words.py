@@ -70,6 +70,15 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> Iterator[Token]
         yield Token(match.start(), match.end(), lower, stem(lower))
 
 
+def _cut(word: str) -> tuple[str, str]:
+    """A word without its longest known ending, and that ending."""
+    if len(word) > 3:
+        for suffix in _SUFFIXES:
+            if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not (suffix == "s" and word.endswith("ss")):
+                return word[: -len(suffix)], suffix
+    return word, ""
+
+
 @lru_cache(maxsize=65536)
 def stem(lower: str) -> str:
     """The part of a lower-case word that inflection leaves alone; empty for a stop word."""
@@ -83,11 +92,9 @@ def stem(lower: str) -> str:
     if word[0].isdigit():
         return word
     word = _IRREGULAR.get(word, word)
-    if len(word) > 3:
-        for suffix in _SUFFIXES:
-            if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not (suffix == "s" and word.endswith("ss")):
-                word = word[: -len(suffix)]
-                break
+    word, suffix = _cut(word)
+    if suffix in ("s", "ly"):  # "kidneys", "normally": what is left has an ending of its own
+        word, _ = _cut(word)
     if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiousl":
         word = word[:-1]
     if len(word) > 3 and word[-1] in "ei":

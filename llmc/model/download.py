@@ -22,6 +22,18 @@ ATTEMPTS = 6
 MARGIN_BYTES = 64 << 20  # left free for everybody else
 
 
+def shown(url: str) -> str:
+    """A URL without what may be secret in it: user, password, query."""
+    return str(httpx.URL(url).copy_with(userinfo=b"", query=None))
+
+
+def why(error: Exception) -> str:
+    """What went wrong with a request, without its URL."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answered {error.response.status_code}"
+    return type(error).__name__ if "://" in str(error) or not str(error) else str(error)
+
+
 class _Retry(Exception):
     """A failure that may pass."""
 
@@ -76,7 +88,7 @@ def fetch(
                     _attempt(client, url, part, on_bytes)
     except _Retry as error:
         raise PullError(
-            f"{url.split('?')[0]} could not be fetched: {error}",
+            f"{shown(url)} could not be fetched: {error}",
             hint="run the same command again: it goes on where it stopped",
         ) from error
     except OSError as error:
@@ -84,7 +96,7 @@ def fetch(
     digest = hash_file(part)
     if digest != sha256:
         part.unlink()
-        raise PullError(f"{url.split('?')[0]} has sha256 {digest[:12]}…, not {sha256[:12]}…: deleted", hint="run it again")
+        raise PullError(f"{shown(url)} has sha256 {digest[:12]}…, not {sha256[:12]}…: deleted", hint="run it again")
     part.replace(path)
 
 
@@ -96,11 +108,11 @@ def _attempt(client: httpx.Client, url: str, part: Path, on_bytes: Callable[[int
                 return
             if answer.status_code in (401, 403):
                 raise PullError(
-                    f"{url.split('?')[0]} is not open to you ({answer.status_code})",
+                    f"{shown(url)} is not open to you ({answer.status_code})",
                     hint="accept the model's licence on its page, then set HF_TOKEN",
                 )
             if answer.status_code == 404:
-                raise PullError(f"{url.split('?')[0]} does not exist")
+                raise PullError(f"{shown(url)} does not exist")
             if answer.status_code not in (200, 206):
                 raise _Retry(f"the server answered {answer.status_code}")
             if answer.status_code == 200:
@@ -112,7 +124,7 @@ def _attempt(client: httpx.Client, url: str, part: Path, on_bytes: Callable[[int
                     have += len(chunk)
                     on_bytes(have)
     except httpx.HTTPError as error:
-        raise _Retry(str(error) or type(error).__name__) from error
+        raise _Retry(why(error)) from error
 
 
 def hash_file(path: Path) -> str:

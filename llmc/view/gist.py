@@ -61,6 +61,7 @@ async def draft(
         try:
             parsed = json.loads(answer.text)
             summary = " ".join(str(parsed["summary"]).split())
+            summary.encode()  # the grammar lets a model write half of a surrogate pair
             summaries.append(_whole(summary) if len(parsed["summary"]) >= share * CHARS_PER_TOKEN else summary)
             quotes.extend(str(quote) for quote in parsed["facts"])
         except (ValueError, KeyError, TypeError):

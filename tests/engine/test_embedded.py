@@ -219,7 +219,7 @@ def test_deploy_proves_that_the_model_answers(llmc, weights):
 
 
 @pytest.mark.slow
-def test_memory_stays_what_doctor_said_however_many_documents_are_read(weights: Path):
+def test_memory_stays_what_doctor_said_however_many_documents_are_read(weights):
 
     from llmc.machine import COMPUTE_BYTES
 
