@@ -110,15 +110,16 @@ def _(result: Diagnosis, console: Console) -> None:
 @_render.register
 def _(result: CompressReport, console: Console) -> None:
     run, stats = result.run, result.stats
-    new = f"{run.stored} new, {run.unchanged} already stored" if run.unchanged else f"{run.stored} documents stored"
+    said = [f"{run.stored} documents stored, decoded again and compared"] if run.stored else []
+    if run.unchanged:
+        said.append(f"{run.unchanged} stored before" if run.stored else f"up to date: {run.unchanged} documents stored before")
     if run.replaced:
-        new += f", {run.replaced} replace an earlier version of the same name"
-    state = (
-        "interrupted: what is done is kept, the same command goes on" if run.interrupted else "each decoded again and compared"
-    )
+        said.append(f"{run.replaced} replace an earlier version of the same name")
     if run.failed:
-        state += f"; {len(run.failed)} could not be read"
-    console.print(Text(f"{one_line(run.archive)}   {new}, {state}", style="bold"))
+        said.append(f"{len(run.failed)} could not be read")
+    if run.interrupted:
+        said.append("interrupted: what is done is kept, the same command goes on")
+    console.print(Text(f"{one_line(run.archive)}   {'; '.join(said) or 'nothing to store'}", style="bold"))
     rows = _sizes(stats)
     if run.skipped:
         rows.append(("skipped", ", ".join(f"{n} {what}" for what, n in run.skipped.items())))

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from llmc import __version__, pipeline, state, text, units
+from llmc import __version__, state, text, units
 from llmc.archive import write_atomically
 from llmc.documents import Document
 from llmc.errors import InputError, UsageError
@@ -22,6 +22,7 @@ from llmc.fidelity.calibrate import calibrate as measure
 from llmc.fidelity.corrupt import CORRUPTIONS
 from llmc.schema import RunConfig
 from llmc.target.compress import selection
+from llmc.view import ladder
 
 SAMPLE_DOCUMENTS = 600  # drawn by the seed when there are more; half of them is reported, which gives 300 errors of most kinds
 SAMPLE_CHARS = 6_000_000  # of them together: minutes, not hours
@@ -84,7 +85,7 @@ def calibrate(config: RunConfig) -> Calibrated | str:
     texts, documents, skipped = _sample(config)
     pairs: list[tuple[str, str]] = []
     for source in texts:
-        made = pipeline.extract_of(source, config.view, policy)
+        made = ladder.extract_of(source, config.view, policy)
         if made is None:
             skipped["shorter than view.min_source_tokens"] += 1
         elif not made[0]:
