@@ -75,6 +75,24 @@ def test_an_impossible_setting_is_a_usage_error(name: str, options: dict[str, ob
         codecs.load(name, **options)
 
 
+@pytest.mark.parametrize("seed", [1, 127])
+def test_a_block_that_pyppmd_encodes_wrongly_in_one_call_comes_back(seed: int):
+    import random
+
+    import pyppmd
+
+    rng = random.Random(seed)
+    words = ["".join(rng.choices("etaoinshrdlucmf", k=rng.randint(2, 9))) for _ in range(3000)]
+    text = " ".join(rng.choices(words, k=25_000))[:120_000].encode()
+    codec = codecs.load("ppmd")
+    assert codec.decode(codec.encode([text]), len(text)) == text
+
+    # If this fails for 127, pyppmd was mended, and SLICE_BYTES can go.
+    encoder = pyppmd.Ppmd7Encoder(6, 1 << 24)
+    whole = encoder.encode(text) + encoder.flush()
+    assert (pyppmd.Ppmd7Decoder(6, 1 << 24).decode(whole, len(text)) == text) == (seed != 127)
+
+
 def test_an_unknown_codec_names_the_ones_there_are():
     with pytest.raises(UsageError, match="zstd, ppmd, raw"):
         codecs.load("lzma")
