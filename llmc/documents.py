@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from llmc.archive import part_number
 from llmc.errors import InputError, UsageError
+from llmc.parts import part_number
 
 MEMORY_BYTES = 4 << 20
 """A document up to this size is handled in memory; a larger one is read in pieces of this size."""

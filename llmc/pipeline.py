@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from llmc import text, viewstore
-from llmc.archive import Archive, Entry, Part, lock
+from llmc.archive import Archive, Entry
 from llmc.codec import Codec
 from llmc.documents import Selection, check_output
 from llmc.engine import Engine
 from llmc.errors import ArchiveError, InputError, LlmcError
 from llmc.fidelity import Policy
+from llmc.parts import Part, lock
 from llmc.schema import ViewConfig
 from llmc.view import Attempt, View
 from llmc.view.ladder import Ladder, no_view

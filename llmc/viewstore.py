@@ -12,9 +12,10 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from llmc.archive import Archive, Part, open_parquet, write_parquet
+from llmc.archive import Archive
 from llmc.errors import ArchiveError
 from llmc.fidelity import Check, Evidence, Fact, Span, Verdict
+from llmc.parts import Part, open_parquet, write_parquet
 from llmc.view import Attempt, BoundFact, View
 
 _FACT = [pa.field("kind", pa.string()), pa.field("text", pa.string())]

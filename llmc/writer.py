@@ -18,10 +18,11 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from llmc.archive import BLOCKS, DOCS, Archive, Manifest, Part, lock, part_number, unlisted, write_parquet
+from llmc.archive import Archive
 from llmc.codec import Codec, group
 from llmc.documents import MEMORY_BYTES, Document
 from llmc.errors import ArchiveError, InputError, LlmcError
+from llmc.parts import BLOCKS, DOCS, Manifest, Part, lock, part_number, unlisted, write_parquet
 
 SHARD_BYTES = 16 << 20  # four zstd blocks: enough to keep several cores busy, small enough to hold
 SHARD_DOCUMENTS = 8192

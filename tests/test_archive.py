@@ -223,7 +223,7 @@ def test_a_manifest_that_is_not_ours_is_an_error_with_a_reason(tmp_path: Path, t
 
 
 def test_a_second_writer_is_refused(tmp_path: Path):
-    from llmc.archive import lock
+    from llmc.parts import lock
 
     (tmp_path / "in").write_text("x")
     llmc.compress(tmp_path / "in", tmp_path / "a.llmc", view="none")

@@ -15,6 +15,7 @@ LAYERS = (
     ("state",),
     ("schema",),
     ("codec", "fidelity", "machine", "text"),
+    ("parts",),
     ("archive", "documents", "engine", "model"),
     ("view",),
     ("viewstore", "writer", "files", "stats"),

@@ -49,7 +49,9 @@ class Ppmd:
     def encode(self, pieces: Sequence[bytes]) -> bytes:
         encoder = _pyppmd().Ppmd7Encoder(self.order, 1 << self.memory_log2)
         raw = b"".join(pieces)
-        body = b"".join(encoder.encode(raw[i : i + SLICE_BYTES]) for i in range(0, len(raw), SLICE_BYTES)) + encoder.flush()
+        body: bytes = (
+            b"".join(encoder.encode(raw[i : i + SLICE_BYTES]) for i in range(0, len(raw), SLICE_BYTES)) + encoder.flush()
+        )
         return bytes((self.order, self.memory_log2)) + body
 
     def decode(self, payload: bytes, raw_bytes: int) -> bytes:

@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llmc import __version__, state, text, units
-from llmc.archive import write_atomically
 from llmc.documents import Document
 from llmc.errors import InputError, UsageError
 from llmc.fidelity import Policy
 from llmc.fidelity.calibrate import CERTIFIED_TRIES, CERTIFIED_VIEWS, Calibration, Rate, rate
 from llmc.fidelity.calibrate import calibrate as measure
 from llmc.fidelity.corrupt import CORRUPTIONS
+from llmc.parts import write_atomically
 from llmc.schema import RunConfig
 from llmc.target.compress import selection
 from llmc.view import ladder
