@@ -77,6 +77,7 @@ def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> Co
     made = codec.load(config.codec.name, **config.codec.options)
     policy = Policy.of(config.policy)
     policy = replace(policy, compact_share=max(policy.compact_share, config.model.compact_share))
+    view = replace(config.view, attempts=min(config.view.attempts, config.model.attempts))
     output = Path(config.output or "").expanduser()
     if config.dry_run:
         return _plan(selection(config), output, config)
@@ -88,7 +89,7 @@ def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> Co
             selection(config),
             output,
             made,
-            config.view,
+            view,
             policy,
             engine=engine,
             why_no_engine=why,

@@ -19,8 +19,8 @@ USER = (
     "<text>\n{text}\n</text>"
 )
 RETRY = "\nAn earlier answer was wrong: {wrong}. Write it again without that."
-MAX_FACTS = 4
-MAX_FACT_CHARS = 80
+MAX_FACTS = 3
+MAX_FACT_CHARS = 60  # a small model fills whatever room it is given, and writing is what takes the time
 
 
 def messages(text: str, words: int, wrong: str = "") -> list[Message]:
