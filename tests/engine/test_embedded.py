@@ -226,6 +226,7 @@ def test_memory_stays_what_doctor_said_however_many_documents_are_read(weights):
     async def read_many(engine: Embedded) -> None:
         for i in range(12):
             await engine.generate([Message("user", f"{i} " + "the board met and voted on the lease " * 150)], max_tokens=1)
+        await engine.aclose()
 
     with Embedded(weights, model="smollm", model_digest="", slots=2, slot_context_tokens=2048) as engine:
         asyncio.run(read_many(engine))
