@@ -252,7 +252,8 @@ def explain(error: BaseException) -> tuple[str, str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if (word := getattr(error, "override", None)) is not None:
         quoting = "a value with a comma, bracket or space is quoted twice: key=\"'a, b'\""
-        return f"{word!r} cannot be read as key=value", quoting if "=" in word else f"for example input={word}"
+        key = "archive" if word.rstrip("/").endswith(".llmc") else "input"
+        return f"{word!r} cannot be read as key=value", quoting if "=" in word else f"for example {key}={word}"
     if match := re.search(r"Ambiguous value for argument '(\w+)=", text):
         return f"{match[1]} takes one value", f"-m tries each of several: llmc TARGET -m {match[1]}=…,…"
     if match := re.search(r"Could not find '(\w+)/([^']*)'", text):

@@ -205,6 +205,7 @@ USAGE = {
     "a word in a group where a number belongs": ("compress view.target_ratio=x", "view.target_ratio=x: not a number", "--cfg"),
     "a word where true or false belongs": ("compress force=perhaps", "force=perhaps: not true or false", "--cfg job"),
     "a path without a key": ("compress in/ a.llmc", "'in/' cannot be read as key=value", "for example input=in/"),
+    "an archive without a key": ("show a.llmc", "'a.llmc' cannot be read as key=value", "for example archive=a.llmc"),
     "a list that is not closed": ("compress include=[a", "'include=[a' cannot be read as key=value", "quoted twice"),
     "two values without -m": ("compress codec=raw,zstd", "codec takes one value", "-m tries each of several"),
     "no input": ("compress output=a.llmc", "compress needs an input", "llmc compress input=notes/ output=notes.llmc"),
