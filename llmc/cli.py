@@ -282,9 +282,9 @@ def explain(error: BaseException) -> tuple[str, str]:
     if (match := re.search(r"Value '(.*?)' (?:of type '\w+' )?could not be converted to (\w+)", text)) or (
         match := re.search(r"Value '(.*?)' is not a valid (bool)", text)
     ):
-        key = re.search(r"full_key: (\S+)", text)
+        where = re.search(r"full_key: (\S+)", text)
         return (
-            f"{key[1] if key else 'a setting'}={match[1]}: not {_article(match[2])}",
+            f"{where[1] if where else 'a setting'}={match[1]}: not {_article(match[2])}",
             "llmc TARGET --cfg job prints the present values",
         )
     return lines[0].rstrip(".") if lines else type(error).__name__, "debug=true shows where it comes from"
