@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "llmc"
 LAYERS = (
     ("errors", "units"),
     ("state",),
-    ("schema",),
+    ("meter", "schema"),
     ("codec", "fidelity", "machine", "text"),
     ("parts",),
     ("archive", "documents", "engine", "model"),

@@ -6,6 +6,7 @@ start it never stops. Every failure is an :class:`llmc.errors.EngineError`; whic
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -28,6 +29,14 @@ class Generation:
     """Of the prompt's tokens, those the server had from an earlier request."""
     output_tokens: int
     seconds: float
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Of the output's tokens."""
+    served_model: str = ""
+    """What the server says answered."""
+    request_id: str = ""
+    cost_usd: Decimal | None = None
+    """What the server says it charges; None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
