@@ -40,6 +40,8 @@ class ModelFile:
     repo: str | None = None
     """A Hugging Face repository and the file in it."""
     file: str | None = None
+    url: str | None = None
+    """An address of one's own; ``sha256`` must be given with it."""
     path: str | None = None
     """A file that is already here."""
 
@@ -60,6 +62,12 @@ class ModelConfig:
     context_tokens: int = MISSING
     languages: list[str] = field(default_factory=list)
     files: dict[str, ModelFile] = MISSING
+    ollama: dict[str, str] = field(default_factory=dict)
+    """The model in Ollama's library: the tag for each quantisation (keys as in ``files``)."""
+    vllm: dict[str, str] = field(default_factory=dict)
+    """Hugging Face repositories of safetensors for vLLM, by ``quant``: other checkpoints, not the GGUF files."""
+    vllm_gated: list[str] = field(default_factory=list)
+    """Of these repositories, those that need a licence accepted and a token."""
     source: str = MISSING
     checked: str = MISSING
 
