@@ -110,8 +110,8 @@ def test_a_module_opens_with_what_it_is_for(module):
 
 def test_what_is_imported_is_installed_or_the_standard_librarys():
     allowed = {
-        "httpx", "hydra", "llmc", "numpy", "nupunkt", "omegaconf", "platformdirs", "psutil", "pyarrow", "pyppmd", "rich",
-        "tenacity", "xllamacpp", "zstandard",
+        "httpx", "hydra", "jinja2", "llmc", "markupsafe", "matplotlib", "numpy", "nupunkt", "omegaconf", "platformdirs",
+        "psutil", "pyarrow", "pyppmd", "rich", "tenacity", "xllamacpp", "zstandard",
     }  # fmt: skip
     found = {n.split(".")[0] for path in MODULES.values() for n in imports(ast.parse(path.read_text()))}
     assert found - set(sys.stdlib_module_names) <= allowed
