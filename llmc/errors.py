@@ -6,8 +6,11 @@
     ├── ArchiveError          1  an archive cannot be read, or cannot be written
     │   └── DamagedError      1  bytes do not match their checksum: nothing is given back instead of something wrong
     ├── EngineError           1  a language model engine cannot do what was asked
-    │   ├── EngineUnavailable 1  not installed, not started, died, refused the connection
-    │   └── EngineTimeout     1  no answer before the deadline
+    │   ├── EngineUnavailable 1  not installed, not started, died, refused the connection, still loading, bad gateway
+    │   ├── EngineTimeout     1  no answer before the deadline
+    │   ├── EngineBusy        1  too many requests (429); ``retry_after_seconds`` when the server says
+    │   ├── EngineDenied      1  key missing or wrong, not allowed, or nothing left to spend (401, 402, 403)
+    │   └── ContextOverflow   1  the prompt does not fit this model: another try is of no use, a larger context is
     ├── PullError             1  weights could not be downloaded or do not match their digest
     ├── BudgetExceeded        3  a hard limit was reached
     └── Inconclusive          4  nothing can be said either way
@@ -27,11 +30,13 @@ class LlmcError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments do not survive the default pickling
-        return _rebuild, (type(self), self.message, self.hint)
+        return _rebuild, (type(self), self.message, self.__dict__)
 
 
-def _rebuild(cls: type[LlmcError], message: str, hint: str) -> LlmcError:
-    return cls(message, hint=hint)
+def _rebuild(cls: type[LlmcError], message: str, state: dict[str, object]) -> LlmcError:
+    error = cls(message)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(LlmcError):
@@ -62,6 +67,23 @@ class EngineUnavailable(EngineError):
 
 class EngineTimeout(EngineError):
     """The engine did not answer in time."""
+
+
+class EngineBusy(EngineError):
+    """The engine takes no more requests just now."""
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_seconds: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
+        """How long the server asks to be left alone; None when it did not say."""
+
+
+class EngineDenied(EngineError):
+    """The engine does not serve us: the key, the account or its credit."""
+
+
+class ContextOverflow(EngineError):
+    """Prompt and answer are longer than the model's context."""
 
 
 class PullError(LlmcError):

@@ -1,22 +1,44 @@
-"""Every HTTP call to an engine, and the one place where httpx's errors become ours.
+"""Every HTTP call to an engine, and the one place where httpx's errors and foreign status codes become ours.
 
 httpx.TimeoutException                EngineTimeout
 httpx.ConnectError, other transport   EngineUnavailable
-status 503                            EngineUnavailable (still loading, or out of slots)
+status 400, 413 about the context     ContextOverflow
+status 401, 402, 403                  EngineDenied; also a 429 that says the credit is used up
+status 429                            EngineBusy with ``retry_after_seconds``
+status 502, 503, 504, 529             EngineUnavailable (still loading, out of slots, overloaded, a gateway without a server)
 any other status >= 400               EngineError with the server's own message
+
+A client for one more kind of server subclasses :class:`Client`, or :class:`OpenAIServer` when it has OpenAI's chat route.
 """
 
 import asyncio
 import ipaddress
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
 from llmc.engine import Generation, Health, Message
-from llmc.errors import EngineError, EngineTimeout, EngineUnavailable, LlmcError
+from llmc.errors import (
+    ContextOverflow,
+    EngineBusy,
+    EngineDenied,
+    EngineError,
+    EngineTimeout,
+    EngineUnavailable,
+    LlmcError,
+)
+
+PROBE_SECONDS = 5  # a health check that takes longer is an answer of its own
+# llama.cpp: exceed_context_size_error; OpenAI: context_length_exceeded; vLLM and others only say it in words.
+_OVERFLOW = re.compile(
+    r"exceed_context_size|context_length_exceeded|context (length|size|window)|too long|longer than the (maximum )?model", re.I
+)
+_NO_CREDIT = re.compile(r"insufficient_quota|billing|credit balance", re.I)
 
 
 class _Loopback(httpx.AsyncHTTPTransport):
@@ -24,51 +46,65 @@ class _Loopback(httpx.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = request.url.host
-        if host != "localhost" and not _is_loopback(host):
+        if not is_loopback(host):
             raise LlmcError(
                 f"profile=local opens no connection to {host}", hint="profile=hybrid or profile=cloud may leave this machine"
             )
         return await super().handle_async_request(request)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, as it stands in a URL, is this machine; no name is looked up."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-class LlamaServer:
-    """The HTTP interface of llama.cpp's server: OpenAI's chat route, and its own for tokens and templates."""
+class Client:
+    """Requests to one server: JSON in, JSON out, errors as ours."""
 
-    def __init__(self, url: str, *, key: str = "", timeout_seconds: float, offline: bool) -> None:
-        self.url = url
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+    def __init__(
+        self, url: str, *, key: str = "", timeout_seconds: float, offline: bool, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {**(headers or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
         self._timeout_seconds = timeout_seconds
         self._offline = offline
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def _request(self, method: str, path: str, json: Any = None, timeout: float | None = None) -> Any:  # noqa: ANN401
+    def _connection(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:  # a client belongs to the loop it was made in
             limits = httpx.Limits(max_connections=None)  # the pipeline bounds how many requests are in flight
-            transport = _Loopback(limits=limits, verify=False) if self._offline else httpx.AsyncHTTPTransport(limits=limits)
-            # trust_env off: a proxy from the environment has no business between llmc and a server on this machine.
-            self._client = httpx.AsyncClient(
-                base_url=self.url, headers=self._headers, transport=transport, trust_env=not self._offline
-            )
+            # A transport of our own also keeps a proxy from the environment from coming between llmc and this machine.
+            transport: httpx.AsyncHTTPTransport | None = None
+            if self._offline:
+                transport = _Loopback(limits=limits, verify=False)
+            elif is_loopback(httpx.URL(self.url).host):
+                transport = httpx.AsyncHTTPTransport(limits=limits)
+            self._client = httpx.AsyncClient(base_url=self.url, headers=self._headers, transport=transport, limits=limits)
             self._loop = loop
+        return self._client
+
+    async def _answer(self, method: str, path: str, json: Any = None, timeout: float | None = None) -> httpx.Response:  # noqa: ANN401
+        """The server's answer when it is a good one, else the error that says what to do about it."""
+        seconds = timeout or self._timeout_seconds
         try:
-            answer = await self._client.request(method, path, json=json, timeout=timeout or self._timeout_seconds)
+            answer = await self._connection().request(method, path, json=json, timeout=seconds)
         except httpx.TimeoutException as error:
-            raise EngineTimeout(f"no answer from {self.url}{path} within {timeout or self._timeout_seconds:g} s") from error
+            raise EngineTimeout(f"no answer from {self.url}{path} within {seconds:g} s") from error
         except httpx.HTTPError as error:
             raise EngineUnavailable(f"{self.url} cannot be reached: {error or type(error).__name__}") from error
-        if answer.status_code == 503:
-            raise EngineUnavailable(f"{self.url} is not ready: {_message(answer)}")
         if answer.status_code >= 400:
-            raise EngineError(f"{self.url}{path} answered {answer.status_code}: {_message(answer)}")
+            raise refusal(answer, f"{self.url}{path}")
+        return answer
+
+    async def _request(self, method: str, path: str, json: Any = None, timeout: float | None = None) -> Any:  # noqa: ANN401
+        return self._json(await self._answer(method, path, json, timeout), path)
+
+    def _json(self, answer: httpx.Response, path: str) -> Any:  # noqa: ANN401
         try:
             return answer.json()
         except ValueError as error:
@@ -80,32 +116,15 @@ class LlamaServer:
             self._client = None
 
     async def health(self) -> Health:
+        return await self._probe("/health")
+
+    async def _probe(self, path: str) -> Health:
         started = time.perf_counter()
         try:
-            await self._request("GET", "/health", timeout=5)
+            await self._answer("GET", path, timeout=PROBE_SECONDS)
         except EngineError as error:
             return Health(False, time.perf_counter() - started, error.message)
         return Health(True, time.perf_counter() - started)
-
-    async def models(self) -> list[str]:
-        answer = await self._request("GET", "/v1/models")
-        with self._shape():
-            return [str(m["id"]) for m in answer["data"]]
-
-    async def count_tokens(self, text: str) -> int:
-        return await self._tokens({"content": text})
-
-    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        body = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
-        answer = await self._request("POST", "/apply-template", body)
-        with self._shape():
-            whole = {"content": answer["prompt"], "add_special": True, "parse_special": True}
-        return await self._tokens(whole)
-
-    async def _tokens(self, body: dict[str, Any]) -> int:
-        answer = await self._request("POST", "/tokenize", body)
-        with self._shape():
-            return len(answer["tokens"])
 
     @contextmanager
     def _shape(self) -> Iterator[None]:
@@ -114,6 +133,15 @@ class LlamaServer:
             yield
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise EngineError(f"{self.url} answered without {error}") from error
+
+
+class OpenAIServer(Client):
+    """What every OpenAI-compatible server has: its models, and the chat route."""
+
+    async def models(self) -> list[str]:
+        answer = await self._request("GET", "/v1/models")
+        with self._shape():
+            return [str(m["id"]) for m in answer["data"]]
 
     async def generate(
         self,
@@ -124,30 +152,105 @@ class LlamaServer:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> Generation:
+        body = self._body(messages, max_tokens=max_tokens, schema=schema, temperature=temperature, seed=seed)
+        started = time.perf_counter()
+        answer = await self._answer("POST", "/v1/chat/completions", body)
+        return self._generation(answer, time.perf_counter() - started)
+
+    def _body(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: dict[str, Any] | None,
+        temperature: float,
+        seed: int,
+    ) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "messages": _plain(messages),
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
         }
         if schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "view", "schema": schema, "strict": True}}
-        started = time.perf_counter()
-        answer = await self._request("POST", "/v1/chat/completions", body)
+        return body
+
+    def _generation(self, answer: httpx.Response, seconds: float) -> Generation:
+        said = self._json(answer, "/v1/chat/completions")
         with self._shape():
-            choice, usage = answer["choices"][0], answer["usage"]
+            choice, usage = said["choices"][0], said["usage"]
+            of_prompt = usage.get("prompt_tokens_details") or {}
+            of_output = usage.get("completion_tokens_details") or {}
             return Generation(
                 text=choice["message"]["content"] or "",
                 finish_reason=str(choice["finish_reason"]),
                 prompt_tokens=int(usage["prompt_tokens"]),
-                cached_tokens=int((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)),
+                cached_tokens=int(of_prompt.get("cached_tokens") or 0),
                 output_tokens=int(usage["completion_tokens"]),
-                seconds=time.perf_counter() - started,
+                seconds=seconds,
+                reasoning_tokens=int(of_output.get("reasoning_tokens") or 0),
+                served_model=str(said.get("model") or ""),
+                request_id=answer.headers.get("x-request-id") or str(said.get("id") or ""),
             )
 
 
-def _message(answer: httpx.Response) -> str:
+class LlamaServer(OpenAIServer):
+    """llama.cpp's server: OpenAI's chat route, and its own for tokens and templates."""
+
+    async def count_tokens(self, text: str) -> int:
+        return await self._tokens({"content": text})
+
+    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        answer = await self._request("POST", "/apply-template", {"messages": _plain(messages)})
+        with self._shape():
+            whole = {"content": answer["prompt"], "add_special": True, "parse_special": True}
+        return await self._tokens(whole)
+
+    async def _tokens(self, body: dict[str, Any]) -> int:
+        answer = await self._request("POST", "/tokenize", body)
+        with self._shape():
+            return len(answer["tokens"])
+
+
+def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": m.role, "content": m.content} for m in messages]
+
+
+def refusal(answer: httpx.Response, where: str) -> EngineError:
+    """The error that a status >= 400 means."""
+    status, message = answer.status_code, _message(answer)
+    said = f"{where} answered {status}: {message}"
+    if status in (401, 402, 403) or (status == 429 and _NO_CREDIT.search(answer.text)):
+        return EngineDenied(said)
+    if status == 429:
+        return EngineBusy(said, retry_after_seconds=_retry_after(answer))
+    if status in (502, 503, 504, 529):
+        return EngineUnavailable(f"{where} is not ready: {message}" if status == 503 else said)
+    if status in (400, 413) and _OVERFLOW.search(answer.text):
+        return ContextOverflow(said)
+    return EngineError(said)
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """RFC 9110: seconds, or a date; a date is compared with the server's own clock when it sends one."""
+    value = answer.headers.get("retry-after", "")
     try:
-        return str(answer.json()["error"]["message"])
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(value).timestamp()
+        now = parsedate_to_datetime(answer.headers["date"]).timestamp() if "date" in answer.headers else time.time()
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, until - now)
+
+
+def _message(answer: httpx.Response) -> str:
+    """The server's own words: OpenAI's and llama.cpp's ``{"error": {"message"}}``, Ollama's ``{"error": "..."}``."""
+    try:
+        error = answer.json()["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         return answer.text[:200] or answer.reason_phrase

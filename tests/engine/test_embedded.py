@@ -16,7 +16,7 @@ import pytest
 from llmc.engine import Message
 from llmc.engine._process import Child
 from llmc.engine.embedded import Embedded, idle_cores
-from llmc.errors import EngineError, EngineUnavailable
+from llmc.errors import ContextOverflow, EngineUnavailable
 
 pytest.importorskip("xllamacpp")
 
@@ -94,9 +94,8 @@ def test_tokens_are_the_models_own(engine, loop):
 
 
 def test_a_prompt_that_does_not_fit_is_an_error_that_says_so_and_is_never_cut(engine, loop):
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ContextOverflow) as caught:
         loop.run(engine.generate([Message("user", "word " * 600)], max_tokens=1))
-    assert type(caught.value) is EngineError
     assert "exceeds the available context size (512 tokens)" in caught.value.message
     assert loop.run(engine.generate(ASK, max_tokens=1)).text
 

@@ -1,12 +1,15 @@
 """What a server does wrong, and which of our errors it becomes. The server is a real one, its faults are its flags."""
 
 import asyncio
+import pickle
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from llmc.engine import Message
 from llmc.engine._http import LlamaServer
-from llmc.errors import EngineError, EngineTimeout, EngineUnavailable, LlmcError
+from llmc.errors import ContextOverflow, EngineBusy, EngineDenied, EngineError, EngineTimeout, EngineUnavailable, LlmcError
 
 ASK = [Message("system", "Be brief."), Message("user", "Say four words.")]
 
@@ -95,6 +98,56 @@ def test_status_400_is_an_engine_error_also_without_words(fake):
     assert refused(fake("llama_server", "--status", 400).url, EngineError).endswith(" answered 400: {}")
 
 
+@pytest.mark.parametrize("status", [502, 504, 529])
+def test_a_gateway_without_a_server_is_an_engine_that_is_not_available(fake, status):
+    assert f"answered {status}" in refused(fake("llama_server", "--status", status).url, EngineUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(402, "pay"), (403, "not for you"), (429, "You exceeded your current quota: insufficient_quota")]
+)
+def test_an_account_that_may_not_is_denied(fake, status, message):
+    assert refused(fake("llama_server", "--status", status, "--message", message).url, EngineDenied).endswith(message)
+
+
+def busy(fake, *flags):
+    with pytest.raises(EngineBusy) as caught:
+        using(fake("llama_server", "--status", 429, "--message", "slow down", *flags).url, generate)
+    return caught.value
+
+
+def test_a_busy_engine_says_how_long_to_leave_it_alone(fake):
+    assert busy(fake).retry_after_seconds is None
+    assert busy(fake, "--retry-after", "1.5").retry_after_seconds == 1.5
+    assert busy(fake, "--retry-after", "-3").retry_after_seconds == 0
+    assert busy(fake, "--retry-after", "soon").retry_after_seconds is None
+    later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    assert 3500 < busy(fake, "--retry-after", later).retry_after_seconds <= 3600
+
+
+def test_a_busy_engine_keeps_what_it_said_from_one_process_to_another(fake):
+    again = pickle.loads(pickle.dumps(busy(fake, "--retry-after", "7")))
+    assert (type(again), again.retry_after_seconds) == (EngineBusy, 7)
+    assert again.message.endswith("answered 429: slow down")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (
+            "request (610 tokens) exceeds the available context size (512 tokens), try increasing it",
+            "exceed_context_size_error",
+        ),
+        ("This model's maximum context length is 256 tokens. However, your request has 610 input tokens.", "BadRequestError"),
+        ("prompt is too long: 210000 tokens > 200000 maximum", "invalid_request_error"),
+    ],
+)
+def test_a_prompt_that_does_not_fit_is_told_from_other_bad_requests(fake, message, kind):
+    url = fake("llama_server", "--status", 400, "--message", message, "--error-type", kind).url
+    assert refused(url, ContextOverflow).endswith(message)
+    refused(fake("llama_server", "--status", 400, "--message", "temperature must be a number").url, EngineError)
+
+
 def test_status_503_is_an_engine_that_is_not_available(fake):
     message = refused(fake("llama_server", "--status", 503, "--message", "Loading model").url, EngineUnavailable)
     assert message.endswith(" is not ready: Loading model")
@@ -141,7 +194,7 @@ def test_health_is_an_answer_and_never_an_error(fake):
 def test_the_key_is_sent_with_every_request(fake):
     url = fake("llama_server", "--key", "secret").url
     assert using(url, generate, key="secret").text
-    assert refused(url, EngineError).endswith("answered 401: Invalid API Key")
+    assert refused(url, EngineDenied).endswith("answered 401: Invalid API Key")
 
 
 def test_offline_opens_no_connection_to_another_address(fake):

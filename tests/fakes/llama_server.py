@@ -24,6 +24,8 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--key", help="refuse requests without this key, with 401")
     parser.add_argument("--status", type=int, help="answer everything with this status")
     parser.add_argument("--message", help="and this message, in llama.cpp's form")
+    parser.add_argument("--error-type", help="and this type, beside the message")
+    parser.add_argument("--retry-after", help="the header")
     parser.add_argument("--hang", type=float, default=0, help="seconds before the answer")
     parser.add_argument("--drop", action="store_true", help="close the connection instead of answering")
     parser.add_argument("--not-json", action="store_true")
@@ -68,10 +70,12 @@ class Handler(BaseHTTPRequestHandler):
         if FLAGS.key and self.headers.get("Authorization") != f"Bearer {FLAGS.key}":
             status, said = 401, {"error": {"message": "Invalid API Key"}}
         elif FLAGS.status:
-            said = {"error": {"message": FLAGS.message}} if FLAGS.message else {}
+            said = {"error": {"message": FLAGS.message, "type": FLAGS.error_type}} if FLAGS.message else {}
         body = b"<html>busy</html>" if FLAGS.not_json else json.dumps(said).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if FLAGS.retry_after:
+            self.send_header("Retry-After", FLAGS.retry_after)
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if FLAGS.truncate else body)
         self.close_connection = FLAGS.truncate
