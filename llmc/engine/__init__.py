@@ -2,13 +2,21 @@
 
 An engine that owns a server starts it when it is entered (``with engine:``) and stops it when it is left; what it did not
 start it never stops. Every failure is an :class:`llmc.errors.EngineError`; which one says what to do about it.
+
+``engine=NAME`` is ``conf/engine/NAME.yaml`` and the module ``llmc.engine.NAME`` with its ``create``; :func:`load` finds it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
+
+from llmc.errors import UsageError
+from llmc.schema import RunConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +56,61 @@ class Health:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a model's weights really are, by what its server says; never by what it was asked for."""
+
+    gpu_share: float | None
+    """Of the weights, 0 to 1; None when the server does not say."""
+    evidence: str = ""
+    """The words that prove it."""
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Measured: what it is for (``weights``, ``kv``, ``compute``, ``process``) and how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a server is doing now, from its own metrics; None for what it does not say."""
+
+    slots_busy: int | None = None
+    queued: int | None = None
+    prompt_tokens_total: int | None = None
+    output_tokens_total: int | None = None
+    """Since it started: two samples give a rate."""
+    kv_used_share: float | None = None
+    errors_total: int | None = None
+
+
 class Engine(Protocol):
     """A running model. Generation is asynchronous; up to ``slots`` requests are served at once."""
 
-    name: str
-    model: str
-    model_digest: str
-    """sha256 of the weights, so that a receipt says which model it was."""
-    slots: int
-    slot_context_tokens: int
-    """Prompt and answer of one request must fit in this many tokens."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def local(self) -> bool:
+        """It runs on this machine or network of ours. False: somebody sends a bill for every request."""
+        ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def model_digest(self) -> str:
+        """sha256 of the weights, so that a receipt says which model it was; ``""`` when nobody says."""
+        ...
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def slot_context_tokens(self) -> int:
+        """Prompt and answer of one request must fit in this many tokens."""
+        ...
+
+    def command(self) -> list[str]:
+        """What entering it would start, as it can be typed in a shell; empty when it starts nothing."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -67,7 +120,13 @@ class Engine(Protocol):
         """Close the connections of the running event loop; the engine itself goes on."""
         ...
 
-    async def health(self) -> Health: ...
+    async def health(self) -> Health:
+        """A probe over HTTP; never raises for an engine that is down."""
+        ...
+
+    async def placement(self) -> Placement:
+        """Where the model is; asked after it has answered once."""
+        ...
 
     async def models(self) -> list[str]: ...
 
@@ -90,3 +149,16 @@ class Engine(Protocol):
     async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens of a whole prompt, the chat template's included."""
         ...
+
+
+def load(config: RunConfig, *, weights: Path | None, model_digest: str) -> Engine:
+    """The engine that a configuration means, not started yet. UsageError when there is no such engine.
+
+    ``weights`` is the model's file or folder on this machine; None for an engine that fetches or holds its own.
+    """
+    name = config.engine.name
+    if name.startswith("_") or not name.isidentifier() or importlib.util.find_spec(f"llmc.engine.{name}") is None:
+        raise UsageError(f"engine.name={name}: there is no such engine", hint="llmc deploy engine=embedded")
+    create = importlib.import_module(f"llmc.engine.{name}").create
+    made: Engine = create(config, weights=weights, model_digest=model_digest)
+    return made

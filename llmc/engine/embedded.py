@@ -14,16 +14,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llmc.engine import Generation, Health, Message
+import psutil
+
+from llmc.engine import Generation, Health, Message, Placement
 from llmc.engine._http import LlamaServer
 from llmc.engine._process import Child
-from llmc.errors import EngineUnavailable
+from llmc.errors import EngineUnavailable, UsageError
+from llmc.schema import RunConfig
 
 
 class Embedded:
     """A model file served by a child process for as long as the object is entered."""
 
     name = "embedded"
+    local = True
 
     def __init__(
         self,
@@ -110,6 +114,11 @@ class Embedded:
         except EngineUnavailable as error:
             return Health(False, 0.0, error.message)
 
+    async def placement(self) -> Placement:
+        return Placement(
+            0.0, "the xllamacpp wheel computes on the CPU", {"process": psutil.Process(self.pid).memory_info().rss}
+        )
+
     async def models(self) -> list[str]:
         return await self.server.models()
 
@@ -135,6 +144,22 @@ class Embedded:
             await asyncio.sleep(0.1)  # a killed process takes a moment to be seen as dead
             _ = self.server  # if the child is dead, say so: it explains more than a refused connection
             raise
+
+
+def create(config: RunConfig, *, weights: Path | None, model_digest: str) -> Embedded:
+    if weights is None:
+        raise UsageError("engine=embedded needs the model's weights as a GGUF file", hint="llmc pull")
+    return Embedded(
+        weights,
+        model=config.model.name,
+        model_digest=model_digest,
+        slots=config.profile.concurrency,
+        slot_context_tokens=min(config.profile.slot_context_tokens, config.model.context_tokens),
+        threads=config.engine.threads,
+        start_timeout_seconds=config.engine.start_timeout_seconds,
+        request_timeout_seconds=config.engine.request_timeout_seconds,
+        offline=config.profile.offline,
+    )
 
 
 def idle_cores() -> int:

@@ -79,7 +79,7 @@ def _(result: Pulled, console: Console) -> None:
 @_render.register
 def _(result: Deployed, console: Console) -> None:
     r = result.report
-    text = f"loaded in {r['load_seconds']} s, first token after {r['first_token_seconds']} s, {r['threads']} threads"
+    text = f"loaded in {r['load_seconds']} s, first token after {r['first_token_seconds']} s"
     slots = f"{r['slots']} documents at once, {r['slot_context_tokens']} tokens each"
     _grid(
         console,

@@ -6,13 +6,14 @@ from pathlib import Path
 from llmc import codec, pipeline, stats, units
 from llmc.archive import Archive
 from llmc.documents import MEMORY_BYTES, Selection, check_output
-from llmc.engine.embedded import Embedded
+from llmc.engine import Engine
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
 from llmc.pipeline import Progress, Summary
 from llmc.report import progress as display
 from llmc.schema import RunConfig
 from llmc.stats import Stats
+from llmc.target.deploy import Deployed
 
 VIEWS = ("gist", "extract", "none")
 
@@ -72,7 +73,7 @@ def selection(config: RunConfig) -> Selection:
     )
 
 
-def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> CompressReport | str:
+def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> CompressReport | str:
     """Store the documents, then give each a view."""
     made = codec.load(config.codec.name, **config.codec.options)
     policy = Policy.of(config.policy)
@@ -81,7 +82,7 @@ def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> Co
     output = Path(config.output or "").expanduser()
     if config.dry_run:
         return _plan(selection(config), output, config)
-    engine = deploy if isinstance(deploy, Embedded) else None
+    engine = deploy if isinstance(deploy, Deployed) else None
     why = deploy.message if isinstance(deploy, LlmcError) else ""
     progress = Progress()
     with display.compress(progress, _heading(config, engine, why), quiet=config.quiet):
@@ -103,7 +104,7 @@ def compress(config: RunConfig, deploy: Embedded | LlmcError | str | None) -> Co
     return CompressReport(summary, stats.collect(Archive.open(output)), served)
 
 
-def _heading(config: RunConfig, engine: Embedded | None, why: str) -> str:
+def _heading(config: RunConfig, engine: Engine | None, why: str) -> str:
     model = f"{engine.model} on {config.backend.name} ({engine.name})" if engine else f"no model ({why})" if why else "no model"
     ladder = {"gist": "gist, else extract", "extract": "extract", "none": "none"}[config.view.name]
     return f"{model} · profile {config.profile.name} · view {ladder} · exact layer {config.codec.name}"
