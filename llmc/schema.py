@@ -123,6 +123,13 @@ class ViewConfig:
 
 
 @dataclass
+class CacheConfig:
+    enabled: bool = True
+    entries: int = 50_000
+    ttl_seconds: float = 7200
+
+
+@dataclass
 class RunConfig:
     """What every target is given."""
 
@@ -135,6 +142,7 @@ class RunConfig:
     codec: CodecConfig = field(default_factory=CodecConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     policy: dict[str, Any] = field(default_factory=dict)
+    cache: CacheConfig = field(default_factory=CacheConfig)
 
     input: str | None = None
     output: str | None = None

@@ -16,7 +16,7 @@ LAYERS = (
     ("meter", "schema"),
     ("codec", "fidelity", "machine", "text"),
     ("parts",),
-    ("archive", "documents", "engine", "model"),
+    ("archive", "cache", "documents", "engine", "model"),
     ("view",),
     ("viewstore", "writer", "files", "stats"),
     ("pipeline",),
@@ -110,6 +110,7 @@ def test_a_module_opens_with_what_it_is_for(module):
 
 def test_what_is_imported_is_installed_or_the_standard_librarys():
     allowed = {
+        "diskcache", "ray", "rensa",
         "httpx", "hydra", "jinja2", "llmc", "markupsafe", "matplotlib", "numpy", "nupunkt", "omegaconf", "platformdirs",
         "psutil", "pyarrow", "pyppmd", "rich", "tenacity", "xllamacpp", "zstandard",
     }  # fmt: skip
