@@ -12,6 +12,7 @@
     │   ├── EngineDenied      1  key missing or wrong, not allowed, or nothing left to spend (401, 402, 403)
     │   └── ContextOverflow   1  the prompt does not fit this model: another try is of no use, a larger context is
     ├── PullError             1  weights could not be downloaded or do not match their digest
+    ├── LedgerError           1  the record of what was spent cannot be kept or read
     ├── BudgetExceeded        3  a hard limit was reached
     └── Inconclusive          4  nothing can be said either way
 
@@ -88,6 +89,10 @@ class ContextOverflow(EngineError):
 
 class PullError(LlmcError):
     """Weights could not be fetched, or are not the ones that were asked for."""
+
+
+class LedgerError(LlmcError):
+    """The ledger cannot be opened, written or understood."""
 
 
 class BudgetExceeded(LlmcError):

@@ -11,12 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "llmc"
 
 # From the bottom. A name stands for a module or for a package with all that is in it.
 LAYERS = (
-    ("errors", "units"),
-    ("state",),
+    ("errors", "money", "units"),
+    ("period", "state"),
     ("meter", "schema"),
     ("codec", "fidelity", "machine", "text"),
     ("parts",),
     ("archive", "cache", "documents", "engine", "model"),
+    ("ledger",),
     ("view",),
     ("viewstore", "writer", "files", "stats"),
     ("pipeline",),
