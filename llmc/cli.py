@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 CONF = next(p for p in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if p.is_dir())
-INTERPOLATED_KEYS = ("output", "archive")  # in a sweep: output='${codec.name}.llmc'
-LITERAL_KEYS = ("input", "output", "archive", "id", "field", "id_field")
+INTERPOLATED_KEYS = ("output", "archive", "other", "html")  # in a sweep: output='${codec.name}.llmc'
+LITERAL_KEYS = ("input", "output", "archive", "other", "html", "id", "field", "id_field")
 # fmt: off
 _FLAGS_WITH_VALUE = {
     "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-p", "--package", "-c", "--cfg",

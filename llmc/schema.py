@@ -147,6 +147,8 @@ class RunConfig:
     input: str | None = None
     output: str | None = None
     archive: str | None = None
+    other: str | None = None
+    html: str | None = None
     id: str | None = None
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)

@@ -12,6 +12,8 @@ from llmc import text, viewstore
 from llmc.archive import Archive, Entry
 from llmc.errors import InputError, UsageError
 from llmc.files import Restored, restore_files
+from llmc.report import html
+from llmc.report import why as why_page
 from llmc.schema import RunConfig
 from llmc.view import View
 
@@ -101,6 +103,8 @@ class Why:
     view: View | None
     receipt: dict[str, Any]
     source: str | None
+    html: str | None = None
+    """The page that was written, where ``html=`` asked for one."""
 
 
 @dataclass(slots=True)
@@ -116,6 +120,8 @@ def why(config: RunConfig) -> Why | Refusals:
     if config.id is None:
         if not config.refused:
             raise UsageError("why needs a document, or refused=true for all that was refused", hint="id=…")
+        if config.html:
+            raise UsageError("html= writes the page of one document", hint="id=…")
         found = Refusals(str(archive.folder))
         for entry, row in with_views(archive, None):
             reasons = [f"{a['tier']}: {a['reason']}" for a in (row or {}).get("attempts", ()) if a["outcome"] == "refused"]
@@ -130,7 +136,11 @@ def why(config: RunConfig) -> Why | Refusals:
         source = text.decode(data) if entry.source is None else text.json_field(data, config.field)
     except InputError:
         source = None
-    return Why(entry.id, viewstore.from_row(row) if row else None, receipt(entry, row), source)
+    made = Why(entry.id, viewstore.from_row(row) if row else None, receipt(entry, row), source)
+    if config.html and not config.dry_run:
+        page = why_page.render(made.id, made.view, made.receipt, source)
+        made.html = str(html.save(config.html, page, force=config.force))
+    return made
 
 
 def with_views(archive: Archive, pattern: str | None) -> Iterator[tuple[Entry, dict[str, Any] | None]]:
