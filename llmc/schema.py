@@ -159,6 +159,7 @@ class RunConfig:
     seed: int = 1
     workers: int | None = None
     refused: bool = False
+    what: str | None = None
     original: bool = False
     format: str = "auto"
     quiet: bool = False

@@ -22,6 +22,7 @@ from llmc.model.sources import Pulled
 from llmc.report import one_line, plain
 from llmc.stats import Stats
 from llmc.target.calibrate import Calibrated
+from llmc.target.clean import Cleaned
 from llmc.target.compress import CompressReport
 from llmc.target.deploy import Deployed
 from llmc.target.doctor import Diagnosis
@@ -200,6 +201,18 @@ def _(result: Calibrated, console: Console) -> None:
 def _rate(rate: Rate) -> tuple[str, str, str]:
     low, high = rate.share_95
     return str(rate.count), str(rate.tries), f"{low:.1%} to {high:.1%}" if rate.tries else "-"
+
+
+@_render.register
+def _(result: Cleaned, console: Console) -> None:
+    rows = []
+    for kept in result.kept:
+        done = "deleted" if kept.what in result.deleted else ""
+        foreign = f"{kept.foreign} other files are left alone" if kept.foreign else ""
+        rows.append((kept.what, units.size(kept.bytes), f"{kept.files} files", done, kept.meaning, foreign))
+    _grid(console, rows)
+    if not result.deleted:
+        console.print(Text("next: llmc clean what=cache   (or another of these, or all)"))
 
 
 @_render.register
