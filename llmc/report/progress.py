@@ -19,6 +19,12 @@ def _wanted(quiet: bool) -> bool:
     return not quiet and sys.stderr.isatty()
 
 
+def say(text: str, *, quiet: bool) -> None:
+    """One line on stderr."""
+    if not quiet:
+        sys.stderr.write(one_line(text) + "\n")
+
+
 @contextmanager
 def download(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar with rate and remaining time; without a terminal one line that says what is being fetched."""

@@ -15,9 +15,13 @@ def pull(config: RunConfig, doctor: Diagnosis) -> Pulled | str:
     if config.dry_run:
         if found:
             return f"nothing: {wanted.name} is at {wanted.path}"
-        source = wanted.file.repo or " + ".join(wanted.file.packages) or wanted.path
+        source = wanted.file.repo or wanted.file.url or " + ".join(wanted.file.packages) or wanted.path
         return f"download {wanted.name}, {units.size(wanted.file.bytes)}, from {source} to {wanted.path}"
     if found:
         return found
     with progress.download(wanted.name, quiet=config.quiet) as on_bytes:
-        return sources.pull(wanted, force=config.force, on_bytes=on_bytes)
+
+        def on_wait() -> None:
+            progress.say(f"another llmc is downloading {wanted.name}: waiting for it", quiet=config.quiet)
+
+        return sources.pull(wanted, force=config.force, on_bytes=on_bytes, on_wait=on_wait)
