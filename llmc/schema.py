@@ -60,12 +60,19 @@ class ModelConfig:
     kv_heads: int = MISSING
     head_dim: int = MISSING
     context_tokens: int = MISSING
+    window_layers: int = 0
+    """Of the layers, those that see only the last ``window_tokens`` tokens."""
+    window_tokens: int = 0
     languages: list[str] = field(default_factory=list)
     files: dict[str, ModelFile] = MISSING
     ollama: dict[str, str] = field(default_factory=dict)
     """The model in Ollama's library: the tag for each quantisation (keys as in ``files``)."""
+    vision_bytes: int = 0
+    """Of the vision tower that Ollama's tags hold beside the text model."""
     vllm: dict[str, str] = field(default_factory=dict)
     """Hugging Face repositories of safetensors for vLLM, by ``quant``: other checkpoints, not the GGUF files."""
+    vllm_bytes: dict[str, int] = field(default_factory=dict)
+    """What the weights of each take in memory, computed from their tensors' shapes."""
     vllm_gated: list[str] = field(default_factory=list)
     """Of these repositories, those that need a licence accepted and a token."""
     source: str = MISSING

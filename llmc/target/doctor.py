@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import os
 import shutil
 from dataclasses import dataclass, field
 
@@ -42,9 +41,9 @@ class Diagnosis:
 def doctor(config: RunConfig) -> Diagnosis:
     """Probes only what the configuration uses; changes nothing."""
     diagnosis = Diagnosis()
-    cores = len(os.sched_getaffinity(0))
-    diagnosis.add("ok", "processor", f"{machine.cpu_name()}, {cores} cores for this process")
-    flags = machine.cpu_flags()
+    found = machine.probe(tools=False)
+    diagnosis.add("ok", "processor", f"{found.processor}, {found.cores} cores for this process")
+    flags = found.flags
     if flags and "avx2" not in flags:
         diagnosis.add(
             "problem", "processor", "it has no AVX2, which the embedded engine is built for", "llmc compress view=extract …"
@@ -57,10 +56,16 @@ def doctor(config: RunConfig) -> Diagnosis:
     elif package:
         diagnosis.add("ok", "engine", f"{config.engine.name} ({package} {importlib.metadata.version(package)})")
     wanted = weights(config)
-    memory = machine.fit(config.model, wanted.file.bytes, config.profile.concurrency, config.profile.slot_context_tokens)
+    memory = machine.fit(
+        config.model,
+        (wanted.file.bytes, True),
+        slots=config.profile.concurrency,
+        slot_context_tokens=config.profile.slot_context_tokens,
+        free_bytes=found.available_bytes,
+    )
     text = (
         f"{wanted.name}: weights {units.size(memory.weights_bytes)} + KV {units.size(memory.kv_bytes)} + compute "
-        f"{units.size(memory.compute_bytes)} (modelled) = {units.size(memory.needed_bytes)} "
+        f"{units.size(memory.compute_bytes + memory.reserve_bytes)} (modelled) = {units.size(memory.needed_bytes)} "
         f"of {units.size(memory.free_bytes)} free"
     )
     if memory.fits:
