@@ -9,17 +9,21 @@ from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from llmc import units
-from llmc.fidelity import Span
+from llmc.fidelity import Check, Span
+from llmc.fidelity.beside import beside
 from llmc.fidelity.calibrate import Rate
 from llmc.files import Restored
 from llmc.make import Plan
 from llmc.model.sources import Pulled
 from llmc.report import one_line, plain
+from llmc.report.why import line_of, line_starts, verdict_line
 from llmc.stats import Stats
 from llmc.target.calibrate import Calibrated
 from llmc.target.clean import Cleaned
@@ -31,6 +35,8 @@ from llmc.view import View
 
 LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
 MANY = 12  # items of a list that are shown before "and N more"
+SIDE_BY_SIDE = 100  # columns: narrower than that, two texts are shown below each other
+MOST_SAID = 400  # characters of a source sentence beside a view's; the page (html=) has all of it
 
 
 def render(result: Any) -> None:  # noqa: ANN401
@@ -263,7 +269,7 @@ def _(result: Shown, console: Console) -> None:
     elif result.view:
         console.print(Text(_printable(result.view.text or "")))
     if result.view and result.original is None:
-        _facts(console, "facts", ((f.text, f"at {f.source.start}") for f in result.view.facts))
+        _columns(console, "facts", ((f.text, f"at {f.source.start}") for f in result.view.facts))
     _grid(console, [(key, str(value)) for key, value in result.receipt.items()])
 
 
@@ -271,14 +277,13 @@ def _(result: Shown, console: Console) -> None:
 def _(result: Why, console: Console) -> None:
     _head(console, result.id, result.receipt["bytes"], result.view)
     view = result.view
+    console.print(Text(one_line(verdict_line(view))))
     if view is None:
-        console.print("no view was made yet: llmc compress makes them")
         return
-    if view.text:
-        console.print(Text(_printable(view.text)))
-    lines = _Lines(result.source)
-    _facts(console, "facts", ((f.text, lines.place(f.source)) for f in view.facts))
-    _facts(console, "left out (must keep)", ((f.text, lines.place(Span(f.start, f.end))) for f in view.left_out))
+    starts = line_starts(result.source) if result.source is not None else None
+    _beside(console, view.text or "", result.source, starts)
+    _columns(console, "facts", ((f.text, _place(f.source, starts)) for f in view.facts))
+    _columns(console, "left out (must keep)", ((f.text, _place(Span(f.start, f.end), starts)) for f in view.left_out))
     console.print(Text("attempts", style="bold"))
     _grid(
         console,
@@ -288,15 +293,68 @@ def _(result: Why, console: Console) -> None:
         ],
     )
     if view.verdict:
-        console.print(Text("checks of the last text that was checked", style="bold"))
-        for check in view.verdict.checks:
-            console.print(
-                Text(f"{'passed' if check.passed else 'FAILED'}  {one_line(check.name)}", style="" if check.passed else "red")
-            )
-            for evidence in check.evidence[:MANY]:
-                where = f" ({lines.place(evidence.source)})" if evidence.source else ""
-                console.print(Text(f"        {one_line(evidence.message)}{where}"))
+        _checks(console, view.verdict.checks, starts)
     _grid(console, [(key, str(value)) for key, value in result.receipt.items()])
+    console.print(Text(one_line(f"written: {result.html}") if result.html else "as a page, fact by fact: html=why.html"))
+
+
+def _checks(console: Console, checks: Sequence[Check], starts: list[int] | None) -> None:
+    """What failed and what was noted with its evidence, the rest by name; what recall notes is listed as left out."""
+    console.print(Text("checks of the last text that was checked", style="bold"))
+    quiet = [check for check in checks if check.passed and (check.name == "recall" or not check.evidence)]
+    if quiet:
+        console.print(Text(f"passed  {', '.join(one_line(check.name) for check in quiet)}"))
+    for check in checks:
+        if check in quiet:
+            continue
+        console.print(
+            Text(f"{'passed' if check.passed else 'FAILED'}  {one_line(check.name)}", style="" if check.passed else "red")
+        )
+        for evidence in check.evidence[:MANY]:
+            where = f" ({_place(evidence.source, starts)})" if evidence.source else ""
+            console.print(Text(f"        {one_line(evidence.message)}{where}"))
+
+
+def _beside(console: Console, text: str, source: str | None, starts: list[int] | None) -> None:
+    """Each sentence of a view beside what the source says: in two columns where there is room, else below each other."""
+    if not text:
+        return
+    if source is None or starts is None:
+        console.print(Text(_printable(text)))
+        return
+    rows = beside(source, text)
+    pairs = []
+    for row in rows:
+        said = text[row.view.start : row.view.end]
+        there = [_said(source[span.start : span.end], said, line_of(starts, span.start)) for span in row.source]
+        if any(c.isalnum() for c in said):
+            pairs.append((Text(_flat(said)), Text("\n".join(there) or "no sentence that says it was found")))
+    if appended := text[rows[-1].view.end if rows else 0 :].strip():
+        pairs.append((Text(_flat(appended)), Text("copied from the source by llmc")))
+    if console.width < SIDE_BY_SIDE:
+        for here, beneath in pairs:
+            console.print(here)
+            console.print(Padding(beneath, (0, 0, 0, 4)))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", expand=True)
+    table.add_column("view", ratio=1, overflow="fold")
+    table.add_column("source", ratio=1, overflow="fold")
+    for pair in pairs:
+        table.add_row(*pair)
+    console.print(table)
+
+
+def _said(there: str, said: str, line: int) -> str:
+    """What the source says at a line; what is the same is not said twice."""
+    return f"line {line}: " + ("word for word" if there.split() == said.split() else _flat(there)[:MOST_SAID])
+
+
+def _flat(text: str) -> str:
+    return _printable(" ".join(text.split()))
+
+
+def _place(span: Span, starts: list[int] | None) -> str:
+    return f"at {span.start}" if starts is None else f"line {line_of(starts, span.start)}"
 
 
 @_render.register
@@ -313,10 +371,12 @@ def _argument(key: str, value: str) -> str:
     return shlex.quote(f"{key}={value}") if value.isprintable() else f"{key}=…"
 
 
-def _facts(console: Console, title: str, places: Iterable[tuple[str, str]]) -> None:
-    shown = "   ".join(f"[{one_line(text)}] {place}" for text, place in places)
+def _columns(console: Console, title: str, places: Iterable[tuple[str, str]]) -> None:
+    """``[fact] place`` after each other, none of them broken in two."""
+    shown = [Text(f"[{one_line(text)}] {place}") for text, place in places]
     if shown:
-        console.print(Text.assemble((f"{title}  ", "bold"), shown))
+        console.print(Text(title, style="bold"))
+        console.print(Padding(Columns(shown, padding=(0, 3, 0, 0)), (0, 0, 0, 2)))
 
 
 def _head(console: Console, id: str, size: int, view: View | None) -> None:
@@ -329,15 +389,3 @@ def _head(console: Console, id: str, size: int, view: View | None) -> None:
 
 def _printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-
-
-class _Lines:
-    """Turns offsets of the original into line numbers."""
-
-    def __init__(self, source: str | None) -> None:
-        self._source = source
-
-    def place(self, span: Span) -> str:
-        if self._source is None:
-            return f"at {span.start}"
-        return f"line {self._source.count(chr(10), 0, span.start) + 1}"

@@ -84,7 +84,7 @@ def render(id: str, view: View | None, receipt: dict[str, Any], source: str | No
     """The page of one document."""
     text = view.text if view and view.text else ""
     original = source or ""
-    starts = _line_starts(original)
+    starts = line_starts(original)
     source_marks, view_marks, facts, left_out = _facts(view, original, text, starts)
     checks = _evidence(view, original, text, starts, source_marks, view_marks)
     return page(
@@ -92,7 +92,7 @@ def render(id: str, view: View | None, receipt: dict[str, Any], source: str | No
         title=f"Why: {id}",
         script="why.js",
         id=id,
-        verdict=_verdict(view),
+        verdict=verdict_line(view),
         tiles=_tiles(view, receipt),
         kind=view.kind if view else "pending",
         has_source=source is not None,
@@ -108,7 +108,8 @@ def render(id: str, view: View | None, receipt: dict[str, Any], source: str | No
     )
 
 
-def _verdict(view: View | None) -> str:
+def verdict_line(view: View | None) -> str:
+    """What became of a document's view, in one sentence."""
     if view is None:
         return "No view was made yet: llmc compress makes them."
     if view.kind == "none":
@@ -164,14 +165,14 @@ def _facts(
         if here:
             view_marks.append(Mark(here, "fact", source_id or view_id, view_id, f"#{source_id}" if source_id else ""))
         said = source[there.start : there.end] if there else ""
-        line = _line_of(starts, there.start) if there else None
+        line = line_of(starts, there.start) if there else None
         facts.append(Found(fact.kind, fact.text, line, source_id, view_id, "" if said == fact.text else said))
     left_out: list[Found] = []
     for number, missing in enumerate(view.left_out if view else (), 1):
         there = _clamped(Span(missing.start, missing.end), source)
         if there:
             source_marks.append(Mark(there, "out", f"o{number}", f"o{number}"))
-        line = _line_of(starts, there.start) if there else None
+        line = line_of(starts, there.start) if there else None
         left_out.append(Found(missing.kind, missing.text, line, f"o{number}" if there else ""))
     return source_marks, view_marks, facts, left_out
 
@@ -196,7 +197,7 @@ def _evidence(
                 {
                     "message": each.message,
                     "group": f"e{number}",
-                    "source": there and {"id": f"e{number}s", "line": _line_of(starts, there.start)},
+                    "source": there and {"id": f"e{number}s", "line": line_of(starts, there.start)},
                     "view": here and {"id": f"e{number}v"},
                     "unseen": each.view is not None and here is None,
                 }
@@ -213,7 +214,7 @@ def _sentences(source: str, text: str, starts: list[int]) -> list[dict[str, Any]
         {
             "text": " ".join(text[row.view.start : row.view.end].split()),
             "source": [
-                {"line": _line_of(starts, span.start), "text": " ".join(source[span.start : span.end].split())[:600]}
+                {"line": line_of(starts, span.start), "text": " ".join(source[span.start : span.end].split())[:600]}
                 for span in row.source
             ],
         }
@@ -231,14 +232,16 @@ def _attempts(view: View | None) -> Table:
     return Table("every step, in order", columns, rows, numbers=["tokens read + written", "time"])
 
 
-def _line_starts(text: str) -> list[int]:
+def line_starts(text: str) -> list[int]:
+    """Where each line begins."""
     starts = [0]
     while (at := text.find("\n", starts[-1])) >= 0:
         starts.append(at + 1)
     return starts
 
 
-def _line_of(starts: list[int], position: int) -> int:
+def line_of(starts: list[int], position: int) -> int:
+    """Number of the line that holds a position, from 1."""
     return bisect.bisect_right(starts, position)
 
 
@@ -278,7 +281,7 @@ def _cut(text: str, marks: list[Mark]) -> Iterator[Line]:
     links, layers = _apart(marks)
     layers = [_widened(mark, links) for mark in layers]
     borders = {0, len(text)} | {at for mark in (*links, *layers) for at in mark.span}
-    borders |= {at for start in _line_starts(text)[1:] for at in (start - 1, start)}
+    borders |= {at for start in line_starts(text)[1:] for at in (start - 1, start)}
     edges = sorted(borders)
     begins = {mark.span.start: mark for mark in links}
     line = Line(1)

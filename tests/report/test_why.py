@@ -1,14 +1,18 @@
 """``llmc why`` as a page: the marks change neither text, each link has its place, hostile data stays data."""
 
+import io
 import re
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from llmc.fidelity import Check, Evidence, Fact, Span, Verdict, check
 from llmc.fidelity.beside import beside
-from llmc.report import why
+from llmc.report import tables, why
+from llmc.target.read import Why
 from llmc.view import Attempt, BoundFact, View, bind
 
 SOURCE = (
@@ -210,6 +214,20 @@ def test_what_the_source_does_not_say_has_nothing_beside_it():
     (row,) = beside(SOURCE, "Penguins inhabit Antarctica.")
     assert row.source == ()
     assert beside("", "") == []
+
+
+@pytest.mark.parametrize("width", [100, 60])
+def test_on_a_terminal_each_sentence_and_fact_has_its_line_within_the_width_and_without_colour(width):
+    out = io.StringIO()
+    made = Why("board.md", view(), {"bytes": 300}, SOURCE)
+    tables._render(made, Console(file=out, width=width, highlight=False, markup=False, no_color=True))
+    said = out.getvalue()
+    assert max(map(len, said.splitlines())) <= width
+    assert "\x1b[3" not in said
+    for words in ("[4,850 EUR] line 3", "[12 March 2026] line 1", "[3 April 2026] line 5", "line 4: word for word"):
+        assert words in said
+    (row,) = (line for line in said.splitlines() if line.startswith("The roof is not covered."))
+    assert ("line 4" in row) == (width == 100)  # side by side where there is room, below it otherwise
 
 
 def test_the_command_writes_the_page_and_says_where(llmc_inside, corpus):
