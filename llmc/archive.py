@@ -32,7 +32,7 @@ from llmc.codec import MAX_BLOCK_BYTES, Codec
 from llmc.errors import ArchiveError, DamagedError, InputError, LlmcError, UsageError
 from llmc.parts import DOCS, Manifest, Part, open_parquet, parquet_metadata, part_number, unlisted
 
-CACHE_BYTES = 32 << 20  # decoded blocks kept while reading: two shards, so lines read in file order decode each block once
+CACHE_BYTES = 68 << 20  # decoded blocks kept while reading: a whole part, so lines read in file order decode each block once
 
 
 @dataclass(frozen=True, slots=True)

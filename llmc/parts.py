@@ -42,7 +42,7 @@ BLOCKS = pa.schema(
         pa.field("codec", pa.string(), nullable=False),
     ]
 )
-MAX_PART_ROWS = 1 << 16  # documents of one part; a writer of ours stops at 8,192
+MAX_PART_ROWS = 1 << 16  # documents of one part; a writer of ours stops at 16,384
 TEMPORARY = "llmc-tmp-"
 _PART_FILE = re.compile(r"(docs|blocks|views)-(\d{6,})(?:-\d+)?\.(?:parquet|journal)")
 

@@ -18,14 +18,16 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from llmc import similar
 from llmc.archive import Archive
-from llmc.codec import Codec, group
+from llmc.codec import Codec
 from llmc.documents import MEMORY_BYTES, Document
 from llmc.errors import ArchiveError, InputError, LlmcError
 from llmc.parts import BLOCKS, DOCS, Manifest, Part, lock, part_number, unlisted, write_parquet
 
-SHARD_BYTES = 16 << 20  # four zstd blocks: enough to keep several cores busy, small enough to hold
-SHARD_DOCUMENTS = 8192
+SHARD_BYTES = 64 << 20  # what is gathered before it is put in order: similar documents meet only within it (bench/README.md)
+SHARD_DOCUMENTS = 16_384  # and no more than this, so that the rows of a part are held easily
+ALIKE = 0.3  # least similarity of documents that are put side by side: a low bar costs nothing, the codec sees for itself
 MANIFEST_EVERY_PARTS = 16  # parts are found again without it; a 100 GB run must not rewrite the list 6,000 times in full
 
 
@@ -46,6 +48,7 @@ class Writer:
         codec: Codec,
         *,
         force: bool = False,
+        grouping: bool = True,
         workers: int | None = None,
         on_stored: Callable[[int, int], None] = lambda documents, raw_bytes: None,
         on_warning: Callable[[str], None] = lambda message: None,
@@ -53,6 +56,7 @@ class Writer:
         self.folder = folder
         self.codec = codec
         self.force = force
+        self.grouping = grouping
         self.stored = self.unchanged = self.replaced = 0
         self._workers = workers or len(os.sched_getaffinity(0))
         self._on_stored = on_stored
@@ -123,7 +127,7 @@ class Writer:
         starts: dict[bytes, int] = {}
         stream: list[bytes] = []
         at = 0
-        for i in group.order([p.data for p in pending]):
+        for i in similar.order([p.data for p in pending], ALIKE) if self.grouping else range(len(pending)):
             if pending[i].digest not in starts:
                 starts[pending[i].digest] = at
                 stream.append(pending[i].data)

@@ -14,7 +14,7 @@ LAYERS = (
     ("errors", "money", "units"),
     ("period", "state"),
     ("meter", "schema"),
-    ("codec", "fidelity", "machine", "text"),
+    ("codec", "fidelity", "machine", "similar", "text"),
     ("parts",),
     ("archive", "cache", "documents", "engine", "model"),
     ("ledger",),

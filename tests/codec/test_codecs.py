@@ -100,15 +100,3 @@ def test_a_block_that_pyppmd_encodes_wrongly_in_one_call_comes_back(seed: int):
 def test_an_unknown_codec_names_the_ones_there_are():
     with pytest.raises(UsageError, match="zstd, ppmd, raw"):
         codecs.load("lzma")
-
-
-def test_similar_documents_are_put_side_by_side():
-    from llmc.codec import group
-
-    licence = (b"Permission is hereby granted, free of charge, to any person obtaining a copy of this software. " * 5)[:400]
-    log = (b"2026-03-12 09:14:02 host sshd[812]: accepted publickey for ana from 10.0.0.7 port 50122\n" * 5)[:400]
-    documents = [licence + b" A", log + b" 1", licence + b" B", log + b" 2", licence + b" C", b""]
-    order = group.order(documents)
-    assert sorted(order) == list(range(6))
-    assert order[:3] == [0, 2, 4]
-    assert order[3:5] == [1, 3]
