@@ -13,7 +13,9 @@ from llmc.errors import UsageError
 from llmc.fidelity import Policy
 from llmc.files import Restored, restore_files
 from llmc.pipeline import Summary
+from llmc.route.tier import Tier
 from llmc.schema import ViewConfig
+from llmc.view.ladder import Ladder
 
 
 def compress(
@@ -32,6 +34,7 @@ def compress(
     id_field: str = "id",
     seed: int = 1,
     force: bool = False,
+    max_failures: int | None = None,
 ) -> Summary:
     """Store a file, folder, glob or JSON Lines file in the archive ``output``, which is made if it is not there.
 
@@ -42,16 +45,20 @@ def compress(
     settings = ViewConfig(name=view, needs_engine=view == "gist") if isinstance(view, str) else view
     if settings.name not in ("gist", "extract", "none"):
         raise UsageError(f"view {settings.name!r} is none of gist, extract, none")
+    ladder = Ladder(
+        settings,
+        policy or Policy(),
+        [Tier.of(engine)] if engine else [],
+        seed=seed,
+        why_no_model="no engine was given",
+    )
     return pipeline.compress(
         Selection(str(input), include, exclude, hidden, input_format, id_field),
         Path(output).expanduser(),
         codecs.load(codec) if isinstance(codec, str) else codec,
-        settings,
-        policy or Policy(),
-        engine=engine,
-        why_no_engine="" if engine else "no engine was given",
+        ladder,
         json_field=field,
-        seed=seed,
+        max_failures=max_failures,
         force=force,
     )
 

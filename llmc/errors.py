@@ -9,6 +9,7 @@
     │   ├── EngineUnavailable 1  not installed, not started, died, refused the connection, still loading, bad gateway
     │   ├── EngineTimeout     1  no answer before the deadline
     │   ├── EngineBusy        1  too many requests (429); ``retry_after_seconds`` when the server says
+    │   ├── EngineFault       1  it broke while answering (500): another try may do
     │   ├── EngineDenied      1  key missing or wrong, not allowed, or nothing left to spend (401, 402, 403)
     │   └── ContextOverflow   1  the prompt does not fit this model: another try is of no use, a larger context is
     ├── PullError             1  weights could not be downloaded or do not match their digest
@@ -77,6 +78,10 @@ class EngineBusy(EngineError):
         super().__init__(message, hint=hint)
         self.retry_after_seconds = retry_after_seconds
         """How long the server asks to be left alone; None when it did not say."""
+
+
+class EngineFault(EngineError):
+    """The engine broke while it answered; the same request may do the next time."""
 
 
 class EngineDenied(EngineError):

@@ -1,9 +1,12 @@
 """compress, whole: documents in, receipts out, in two stages that may each be interrupted and resumed.
 
 1. The exact layer. Everything is stored and safe before a model is asked for anything.
-2. The views, read from the archive itself: each document goes down the ladder (gist by the model, extract, none) until a rung
-   gives a view that passes the fidelity check. As many documents are with the engine at once as it has slots; a finished one
-   makes room for the next.
+2. The views, read from the archive itself: each document goes down the ladder (models, extract, none) until a rung gives a view
+   that passes the fidelity check. ``profile.batch`` documents of each rung are worked on at once, whatever part they are in:
+   while some are with the model, others are read, counted or checked. A finished one makes room for the next, so a long one
+   holds up nobody; of those that wait for a model, the longest of the oldest batch is next: none is left for the end.
+
+What decides that a view is made anew: :func:`config_hash` over the settings, and :meth:`llmc.view.ladder.Ladder.up_to_date`.
 """
 
 import asyncio
@@ -14,8 +17,9 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +27,11 @@ from llmc import text, viewstore
 from llmc.archive import Archive, Entry
 from llmc.codec import Codec
 from llmc.documents import Selection, check_output
-from llmc.engine import Engine
-from llmc.errors import ArchiveError, InputError, LlmcError
+from llmc.errors import ArchiveError, BudgetExceeded, EngineError, InputError, LlmcError
 from llmc.fidelity import Policy
 from llmc.parts import Part, lock
+from llmc.route import Stopped
+from llmc.route.tier import Tally
 from llmc.schema import ViewConfig
 from llmc.view import Attempt, View
 from llmc.view.ladder import Ladder, no_view
@@ -47,10 +52,13 @@ class Progress:
     stored: int = 0
     bytes: int = 0
     """Stored in the first stage: documents, and their size."""
-    tokens: int = 0
-    """Prompt and output tokens the engine has processed."""
     in_flight: int = 0
     """Documents being worked on now."""
+    tiers: dict[str, Tally] = field(default_factory=dict)
+    """What each rung has done, by its name."""
+    spent_usd: Decimal | None = None
+    budget_usd: Decimal | None = None
+    """What the run has cost so far, and what it may; None: not kept, no limit."""
     interrupted: bool = False
     """Ctrl-C was pressed; what is in flight is being finished."""
     kinds: Counter[str] = field(default_factory=Counter)
@@ -77,95 +85,146 @@ class Summary:
     view_seconds: float = 0.0
     prompt_tokens: int = 0
     output_tokens: int = 0
+    gists_by: dict[str, int] = field(default_factory=dict)
+    """Gists kept in this run, by the rung and model that wrote them."""
+    steps_down: dict[str, dict[str, int]] = field(default_factory=dict)
+    """For each rung, how many documents left it for the next one, by cause."""
     interrupted: bool = False
 
 
 async def make_views(
     archive: Archive,
-    view: ViewConfig,
+    ladder: Ladder,
     *,
-    policy: Policy,
-    engine: Engine | None,
-    why_no_engine: str = "",
     json_field: str = "text",
-    seed: int = 1,
+    max_failures: int | None = None,
     on_view: Callable[[View], None] = lambda view: None,
-    on_warning: Callable[[str], None] = lambda message: None,
     progress: Progress | None = None,
 ) -> int:
-    """Give every live document that lacks one a view made this way; how many were made."""
-    progress = progress or Progress()
+    """Give every live document that lacks one a view of this ladder's; how many were made.
 
-    def on_tokens(tokens: int) -> None:
-        progress.tokens += tokens
-
-    ladder = Ladder(view, policy, engine, why_no_engine, seed, on_warning, on_tokens)
-    config = config_hash(view, policy, seed, json_field)
-    slots = asyncio.Semaphore(engine.slots if engine else 1)
-    made = 0
+    Raises BudgetExceeded when the meter says no, and EngineError when more than ``max_failures`` documents got no model's
+    answer; either way what is with a model is finished and kept first.
+    """
+    run = _Run(archive, ladder, json_field, max_failures, on_view, progress or Progress())
     try:
-        for part in archive.manifest.parts:
-            if _missing(archive, part, config, engine):
-                made += await _make_part(archive, part, ladder, config, slots, json_field, on_view, progress)
+        return await run.all()
     finally:
-        if engine is not None:
-            await engine.aclose()
-    return made
+        for tier in ladder.tiers:
+            await tier.aclose()
 
 
-async def _make_part(
-    archive: Archive,
-    part: Part,
-    ladder: Ladder,
-    config: str,
-    slots: asyncio.Semaphore,
-    json_field: str,
-    on_view: Callable[[View], None],
-    progress: Progress,
-) -> int:
-    """The views of one part, as many at once as there are slots; each is in the journal before it is counted."""
-    made = 0
-    running: set[asyncio.Task[tuple[Entry, str, View]]] = set()
-    journal = viewstore.Journal(archive.folder, part)
+class _Run:
+    """The second stage of one ``compress``."""
 
-    async def one(entry: Entry) -> tuple[Entry, str, View]:
+    def __init__(
+        self,
+        archive: Archive,
+        ladder: Ladder,
+        json_field: str,
+        max_failures: int | None,
+        on_view: Callable[[View], None],
+        progress: Progress,
+    ) -> None:
+        self.archive, self.ladder, self.json_field, self.progress = archive, ladder, json_field, progress
+        self.max_failures, self.on_view = max_failures, on_view
+        self.config = config_hash(ladder.view, ladder.policy, ladder.seed, json_field)
+        self.batch = max(1, sum(tier.batch for tier in ladder.tiers if not tier.why_closed))
+        self.journals: dict[int, _OpenJournal] = {}
+        self.made = self.failures = 0
+        self.stop: LlmcError | None = None
+        progress.tiers = {tier.name: tier.tally for tier in ladder.tiers}
+
+    async def all(self) -> int:
+        running: set[asyncio.Task[None]] = set()
         try:
-            return await _one(ladder, archive, entry, json_field)
-        finally:
-            slots.release()
+            for number, entry in enumerate(self._missing()):
+                while len(running) >= self.batch:
+                    running = await self._some_done(running)
+                if self.stop:
+                    break
+                turn = (number // self.batch, -entry.size_bytes)
+                running.add(asyncio.create_task(self._one(entry, turn)))
+                self.progress.in_flight = len(running)
+            while running:
+                running = await self._some_done(running)
+        except asyncio.CancelledError:
+            self.progress.interrupted = True
+            raise
+        finally:  # what is with a model is finished, also after Ctrl-C; what waits for one is not begun
+            for tier in self.ladder.tiers:
+                tier.limit.stop()
+            while running:
+                running = await self._some_done(running)
+            for journal in self.journals.values():
+                journal.seal()
+        if self.stop:
+            raise self.stop
+        return self.made
 
-    def keep(task: asyncio.Task[tuple[Entry, str, View]]) -> None:
-        entry, sha256, view = task.result()
-        journal.append({"seq": entry.seq, "id": entry.id, **viewstore.to_row(view), **ladder.receipt(view, sha256, config)})
-        on_view(view)
+    async def _some_done(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+        finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        self.progress.in_flight = len(running)
+        for task in finished:
+            task.result()
+        return running
 
-    try:
-        missing = _missing(archive, part, config, ladder.engine)
-        for entry in sorted(missing, key=lambda e: e.start):  # in stream order each block is decoded once
-            await slots.acquire()
-            running.add(asyncio.create_task(one(entry)))
-            progress.in_flight = len(running)
-            for task in [t for t in running if t.done()]:
-                running.remove(task)
-                keep(task)
-                made += 1
-    except asyncio.CancelledError:
-        progress.interrupted = True
-        raise
-    finally:
-        while running:  # what is in flight is finished, also after Ctrl-C
-            finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in finished:
-                keep(task)
-                made += 1
-            progress.in_flight = len(running)
-        journal.seal()
-    return made
+    def _missing(self) -> Iterator[Entry]:
+        """What lacks a view, part after part; in stream order each block is decoded once."""
+        for part in self.archive.manifest.parts:
+            if missing := sorted(_missing(self.archive, part, self.config, self.ladder), key=lambda e: e.start):
+                self.journals[part.part] = _OpenJournal(self.archive.folder, part, len(missing))
+                yield from missing
+
+    async def _one(self, entry: Entry, turn: tuple[int, int]) -> None:
+        """One document, to its line in the journal."""
+        try:
+            sha256, view = await _view(self.ladder, self.archive, entry, self.json_field, turn)
+        except Stopped:
+            return
+        except BudgetExceeded as error:
+            self._end(error)
+            return
+        row = {"seq": entry.seq, "id": entry.id, **viewstore.to_row(view), **self.ladder.receipt(view, sha256, self.config)}
+        self.journals[entry.part].append(row)
+        self.made += 1
+        self.on_view(view)
+        if view.kind != "gist" and (failed := [a for a in view.attempts if a.outcome == "failed" and a.by]):
+            self.failures += failed[-1].cause != "given up"
+            if self.max_failures is not None and self.failures > self.max_failures:
+                self._end(
+                    EngineError(
+                        f"{self.failures} documents got no answer from a model, profile.max_failures={self.max_failures}; "
+                        f"the last: {failed[-1].reason}",
+                        hint="what is done is kept; llmc stats lists the errors, the same command goes on from here",
+                    )
+                )
+
+    def _end(self, error: LlmcError) -> None:
+        """No document is begun any more; the run ends with this error."""
+        self.stop = self.stop or error
+        for tier in self.ladder.tiers:
+            tier.limit.stop()
 
 
-def pending_views(archive: Archive, config: str, engine: Engine | None) -> int:
+class _OpenJournal(viewstore.Journal):
+    """Seals itself when the last of the documents it waits for is in it."""
+
+    def __init__(self, folder: Path, part: Part, expected: int) -> None:
+        super().__init__(folder, part)
+        self._expected = expected
+
+    def append(self, row: dict[str, Any]) -> None:
+        super().append(row)
+        self._expected -= 1
+        if not self._expected:
+            self.seal()
+
+
+def pending_views(archive: Archive, ladder: Ladder, json_field: str = "text") -> int:
     """How many documents :func:`make_views` would work on."""
-    return sum(len(_missing(archive, part, config, engine)) for part in archive.manifest.parts)
+    config = config_hash(ladder.view, ladder.policy, ladder.seed, json_field)
+    return sum(len(_missing(archive, part, config, ladder)) for part in archive.manifest.parts)
 
 
 def config_hash(view: ViewConfig, policy: Policy, seed: int, json_field: str) -> str:
@@ -176,21 +235,15 @@ def config_hash(view: ViewConfig, policy: Policy, seed: int, json_field: str) ->
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _missing(archive: Archive, part: Part, config: str, engine: Engine | None) -> list[Entry]:
-    """Documents without a view made this way. One made by another model counts as missing when there is an engine to make it
-    anew, and so does one whose engine failed; without an engine what is there stays."""
-
-    def done(row: dict[str, Any]) -> bool:
-        if row["config"] != config:
-            return False
-        return engine is None or not (row["retry"] or row["model_digest"] not in (None, engine.model_digest))
-
-    there = {row["seq"] for row in viewstore.rows(archive, part, ["config", "retry", "model_digest"]) if done(row)}
+def _missing(archive: Archive, part: Part, config: str, ladder: Ladder) -> list[Entry]:
+    """Documents without a view made this way."""
+    columns = ["kind", "config", "retry", "model_digest", "attempts"]
+    there = {row["seq"] for row in viewstore.rows(archive, part, columns) if ladder.up_to_date(row, config)}
     return [entry for entry in archive.entries(part) if entry.seq not in there]
 
 
-async def _one(ladder: Ladder, archive: Archive, entry: Entry, field_name: str) -> tuple[Entry, str, View]:
-    """The entry with its sha256 and its view; whatever is wrong with one document is a reason in its receipt."""
+async def _view(ladder: Ladder, archive: Archive, entry: Entry, field_name: str, turn: tuple[int, int]) -> tuple[str, View]:
+    """A document's sha256 and its view; whatever is wrong with one document is a reason in its receipt."""
     started = time.perf_counter()
     limit = ladder.view.max_source_bytes
     sha256 = ""
@@ -204,10 +257,12 @@ async def _one(ladder: Ladder, archive: Archive, entry: Entry, field_name: str) 
         made = no_view(0, Attempt("none", "kept", error.message))
     else:
         try:
-            made = await ladder.make(source)
+            made = await ladder.make(source, entry.id, turn)
+        except BudgetExceeded:
+            raise
         except LlmcError as error:
             made = no_view(0, Attempt("none", "failed", error.message))
-    return entry, sha256, dataclasses.replace(made, seconds=time.perf_counter() - started)
+    return sha256, dataclasses.replace(made, seconds=time.perf_counter() - started)
 
 
 def compress_exact(
@@ -259,17 +314,29 @@ def _write_hint(error: OSError) -> str:
     return DISK_HINT if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "what the archive holds is intact"
 
 
+def _count_steps(summary: Summary, made: View) -> None:
+    """Who wrote the gist, and for each rung that was left for the next one, why."""
+    last: dict[str, Attempt] = {}
+    for attempt in made.attempts:
+        if attempt.by:
+            last[attempt.by] = attempt  # of a rung asked twice, the second try's reason is the one that sent it on
+    for by, attempt in last.items():
+        if attempt.outcome == "kept":
+            name = f"{attempt.model} ({by})"
+            summary.gists_by[name] = summary.gists_by.get(name, 0) + 1
+        else:
+            causes = summary.steps_down.setdefault(by, {})
+            causes[attempt.cause] = causes.get(attempt.cause, 0) + 1
+
+
 def compress(
     selection: Selection,
     output: Path,
     codec: Codec,
-    view: ViewConfig,
-    policy: Policy,
+    ladder: Ladder,
     *,
-    engine: Engine | None = None,
-    why_no_engine: str = "",
     json_field: str = "text",
-    seed: int = 1,
+    max_failures: int | None = None,
     force: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -278,12 +345,13 @@ def compress(
     progress = progress or Progress()
     summary = Summary(str(output))
     compress_exact(selection, output, codec, force=force, workers=workers, progress=progress, summary=summary)
-    if view.name == "none" or summary.interrupted:
+    if ladder.view.name == "none" or summary.interrupted:
         return summary
     archive = Archive.open(output, [codec])
-    config = config_hash(view, policy, seed, json_field)
     progress.stage, progress.documents = "views", 0
-    progress.total = pending_views(archive, config, engine)
+    progress.total = pending_views(archive, ladder, json_field)
+    for tier in ladder.tiers:
+        tier.on_warning = summary.warnings.append
     started = time.perf_counter()
 
     def on_view(made: View) -> None:
@@ -293,21 +361,13 @@ def compress(
         summary.output_tokens += sum(a.output_tokens for a in made.attempts)
         progress.documents += 1
         progress.kinds[made.kind] += 1
+        _count_steps(summary, made)
 
     try:
         with lock(output):
             asyncio.run(
                 make_views(
-                    archive,
-                    view,
-                    policy=policy,
-                    engine=engine,
-                    why_no_engine=why_no_engine,
-                    json_field=json_field,
-                    seed=seed,
-                    on_view=on_view,
-                    on_warning=summary.warnings.append,
-                    progress=progress,
+                    archive, ladder, json_field=json_field, max_failures=max_failures, on_view=on_view, progress=progress
                 )
             )
     except KeyboardInterrupt:

@@ -88,6 +88,8 @@ class QuantConfig:
 @dataclass
 class EngineConfig:
     name: str = MISSING
+    cloud: bool = False
+    """Somebody else runs it: ``provider=`` says who, and no weights are needed here."""
     backends: list[str] = field(default_factory=list)
     package: str | None = None
     start_timeout_seconds: float = 120
@@ -101,12 +103,61 @@ class BackendConfig:
 
 
 @dataclass
+class ProviderConfig:
+    """A company that serves models over OpenAI's interface, and what is particular about how it does."""
+
+    name: str = MISSING
+    base_url: str = ""
+    key_env: str | None = None
+    """The environment variable that holds the key; None: it wants none."""
+    model: str = ""
+    context_tokens: int = 128_000
+    max_tokens_field: str = "max_completion_tokens"
+    answer_format: str = "schema"
+    """The most the answer's form may be bound to: ``schema``, ``loose_schema`` (without lengths), ``json_object``, ``text``."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Sent with every request as it is."""
+    source: str = MISSING
+    checked: str = MISSING
+
+
+@dataclass
+class RungConfig:
+    """One rung of the ladder; what is None is as the command line says."""
+
+    model: ModelConfig | None = None
+    engine: EngineConfig | None = None
+    backend: BackendConfig | None = None
+    quant: QuantConfig | None = None
+    concurrency: int | None = None
+    batch: int | None = None
+
+
+@dataclass
+class PatienceConfig:
+    """How long an engine that does not answer is waited for."""
+
+    tries: int = 4
+    first_wait_seconds: float = 0.5
+    longest_wait_seconds: float = 20
+    deadline_seconds: float = 120
+    rest_after_failures: int = 5
+    rest_seconds: float = 30
+
+
+@dataclass
 class ProfileConfig:
     name: str = MISSING
     offline: bool = True
-    engines: list[str] = field(default_factory=list)
+    ladder: list[str] = field(default_factory=lambda: ["local"])
+    rungs: dict[str, RungConfig] = field(default_factory=dict)
+    deploy: bool = True
+    batch: int = 32
     concurrency: int = 4
+    adaptive: bool = False
     slot_context_tokens: int = 4096
+    max_failures: int | None = 100
+    patience: PatienceConfig = field(default_factory=PatienceConfig)
 
 
 @dataclass
@@ -119,6 +170,7 @@ class CodecConfig:
 class ViewConfig:
     name: str = MISSING
     needs_engine: bool = False
+    quality: str = "standard"
     target_ratio: float = 5
     max_tokens: int = 300
     min_tokens: int = 48
@@ -146,6 +198,7 @@ class RunConfig:
     backend: BackendConfig = field(default_factory=BackendConfig)
     quant: QuantConfig = field(default_factory=QuantConfig)
     profile: ProfileConfig = field(default_factory=ProfileConfig)
+    provider: ProviderConfig = field(default_factory=ProviderConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     policy: dict[str, Any] = field(default_factory=dict)
@@ -163,6 +216,7 @@ class RunConfig:
     input_format: str = "auto"
     field: str = "text"
     id_field: str = "id"
+    route: str = "rules"
     seed: int = 1
     workers: int | None = None
     refused: bool = False
@@ -182,6 +236,7 @@ def register() -> None:
 
     ConfigStore.instance().store("schema", RunConfig)
     OmegaConf.register_new_resolver("not", lambda value: not value, replace=True)
+    OmegaConf.register_new_resolver("all", lambda *values: all(values), replace=True)
     OmegaConf.register_new_resolver("llmc_state", lambda name: str(state.state(name)), replace=True)
 
 

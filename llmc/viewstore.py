@@ -67,6 +67,10 @@ SCHEMA = pa.schema(
                         pa.field("prompt_tokens", pa.int64()),
                         pa.field("output_tokens", pa.int64()),
                         pa.field("seconds", pa.float64()),
+                        pa.field("by", pa.string()),
+                        pa.field("model", pa.string()),
+                        pa.field("model_digest", pa.string()),
+                        pa.field("cause", pa.string()),
                     ]
                 )
             ),

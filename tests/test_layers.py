@@ -18,6 +18,7 @@ LAYERS = (
     ("parts",),
     ("archive", "cache", "documents", "engine", "model"),
     ("ledger",),
+    ("route",),
     ("view",),
     ("viewstore", "writer", "files", "stats"),
     ("pipeline",),

@@ -5,6 +5,7 @@ httpx.ConnectError, other transport   EngineUnavailable
 status 400, 413 about the context     ContextOverflow
 status 401, 402, 403                  EngineDenied; also a 429 that says the credit is used up
 status 429                            EngineBusy with ``retry_after_seconds``
+status 500                            EngineFault
 status 502, 503, 504, 529             EngineUnavailable (still loading, out of slots, overloaded, a gateway without a server)
 any other status >= 400               EngineError with the server's own message
 
@@ -28,6 +29,7 @@ from llmc.errors import (
     EngineBusy,
     EngineDenied,
     EngineError,
+    EngineFault,
     EngineTimeout,
     EngineUnavailable,
     LlmcError,
@@ -227,6 +229,8 @@ def refusal(answer: httpx.Response, where: str) -> EngineError:
         return EngineBusy(said, retry_after_seconds=_retry_after(answer))
     if status in (502, 503, 504, 529):
         return EngineUnavailable(f"{where} is not ready: {message}" if status == 503 else said)
+    if status == 500:
+        return EngineFault(said)
     if status in (400, 413) and _OVERFLOW.search(answer.text):
         return ContextOverflow(said)
     return EngineError(said)

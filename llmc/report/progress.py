@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from llmc.report import one_line
 
 if TYPE_CHECKING:
     from llmc.pipeline import Progress
+    from llmc.route.tier import Tally
 
 REFRESH_SECONDS = 0.2
 
@@ -46,6 +48,22 @@ def download(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None)
         yield lambda have, total: bar.update(task, completed=have, total=total)
+
+
+def _tier(name: str, tally: "Tally", seconds: float) -> str:
+    """One rung: what is with it, how fast it is, the share of its views that passed the check."""
+    speed = f" {tally.tokens / seconds:.0f} tokens/s" if seconds else ""
+    tried = tally.kept + tally.refused
+    passed = f" {tally.kept / tried:.0%} pass" if tried else ""
+    cached = f" {tally.cached} from the cache" if tally.cached else ""
+    return f"| {name} {tally.in_flight} in flight{speed}{passed}{cached}"
+
+
+def _money(progress: "Progress") -> str:
+    if progress.spent_usd is None:
+        return ""
+    spent = f"${progress.spent_usd:.2f}" if progress.spent_usd >= Decimal("0.01") or not progress.spent_usd else "<$0.01"
+    return spent if progress.budget_usd is None else f"{spent} of ${progress.budget_usd:.2f}"
 
 
 @contextmanager
@@ -86,12 +104,14 @@ def compress(progress: "Progress", heading: str, *, quiet: bool) -> Iterator[Non
             task = bar.tasks[1]
             minutes = (task.elapsed or 0) / 60
             rate = f"{progress.documents / minutes:.0f} docs/min" if minutes > 0.05 else ""
-            speed = f"{progress.tokens / minutes / 60:.0f} tokens/s" if minutes > 0.05 and progress.tokens else ""
+            seconds = minutes * 60 if minutes > 0.05 else 0.0
+            tiers = [_tier(name, tally, seconds) for name, tally in progress.tiers.items() if tally.tokens or tally.in_flight]
             kinds = "  ".join(f"{kind} {n}" for kind, n in sorted(progress.kinds.items()))
             working = f"{progress.in_flight} in work" if progress.in_flight else ""
             if progress.interrupted:
                 working = f"finishing {progress.in_flight}; Ctrl-C again stops at once"
-            facts = "  ".join(x for x in (f"{progress.documents}/{progress.total} docs", working, rate, speed, kinds) if x)
+            documents = f"{progress.documents}/{progress.total} docs"
+            facts = "  ".join(x for x in (documents, working, rate, kinds, _money(progress), *tiers) if x)
             if not task.visible:
                 bar.reset(views, visible=True, total=progress.total)
             bar.update(views, completed=progress.documents, facts=facts)

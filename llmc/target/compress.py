@@ -1,19 +1,21 @@
 """llmc compress: documents into an archive, each with a view that passed the check."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmc import codec, pipeline, stats, units
 from llmc.archive import Archive
 from llmc.documents import MEMORY_BYTES, Selection, check_output
-from llmc.engine import Engine
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
 from llmc.pipeline import Progress, Summary
 from llmc.report import progress as display
+from llmc.route import rungs
+from llmc.route.tier import Tier
 from llmc.schema import RunConfig
 from llmc.stats import Stats
 from llmc.target.deploy import Deployed
+from llmc.view.ladder import Ladder
 
 VIEWS = ("gist", "extract", "none")
 
@@ -43,6 +45,8 @@ def check(config: RunConfig) -> None:
         raise UsageError(f"view.name={config.view.name} is none of {', '.join(VIEWS)}")
     if config.input_format not in ("auto", "text", "jsonl"):
         raise UsageError(f"input_format={config.input_format} is none of auto, text, jsonl")
+    if config.view.name == "gist":
+        rungs.rungs(config)
     if config.workers is not None and config.workers < 1:
         raise UsageError(f"workers={config.workers}: at least 1 is needed")
     if config.view.target_ratio < 1 or config.view.max_tokens < 1:
@@ -76,38 +80,47 @@ def selection(config: RunConfig) -> Selection:
 def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> CompressReport | str:
     """Store the documents, then give each a view."""
     made = codec.load(config.codec.name, **config.codec.options)
-    policy = Policy.of(config.policy)
-    policy = replace(policy, compact_share=max(policy.compact_share, config.model.compact_share))
-    view = replace(config.view, attempts=min(config.view.attempts, config.model.attempts))
     output = Path(config.output or "").expanduser()
     if config.dry_run:
         return _plan(selection(config), output, config)
-    engine = deploy if isinstance(deploy, Deployed) else None
     why = deploy.message if isinstance(deploy, LlmcError) else ""
+    ladder = _ladder(config, deploy if isinstance(deploy, Deployed) else None, why)
     progress = Progress()
-    with display.compress(progress, _heading(config, engine, why), quiet=config.quiet):
+    with display.compress(progress, _heading(config, ladder, why), quiet=config.quiet):
         summary = pipeline.compress(
             selection(config),
             output,
             made,
-            view,
-            policy,
-            engine=engine,
-            why_no_engine=why,
+            ladder,
             json_field=config.field,
-            seed=config.seed,
+            max_failures=config.profile.max_failures,
             force=config.force,
             workers=config.workers,
             progress=progress,
         )
-    served = f"{engine.model} on {engine.name}" if engine else f"no model: {why}" if why else "no model asked for"
-    return CompressReport(summary, stats.collect(Archive.open(output)), served)
+    return CompressReport(summary, stats.collect(Archive.open(output)), _served(ladder, why))
 
 
-def _heading(config: RunConfig, engine: Engine | None, why: str) -> str:
-    model = f"{engine.model} on {config.backend.name} ({engine.name})" if engine else f"no model ({why})" if why else "no model"
-    ladder = {"gist": "gist, else extract", "extract": "extract", "none": "none"}[config.view.name]
-    return f"{model} · profile {config.profile.name} · view {ladder} · exact layer {config.codec.name}"
+def _ladder(config: RunConfig, deployed: Deployed | None, why_not: str) -> Ladder:
+    """What ``view=`` and the profile mean, with the rungs that are there."""
+    tiers: list[Tier] = []
+    if config.view.needs_engine:
+        tiers = rungs.tiers(config, deployed=deployed, why_not_deployed=why_not)
+    why = why_not or "no rung of profile.ladder is here"
+    return Ladder(config.view, Policy.of(config.policy), tiers, seed=config.seed, why_no_model=why)
+
+
+def _served(ladder: Ladder, why_not: str) -> str:
+    asked = [t for t in ladder.tiers if t.tally.tokens or (t.engine and not t.why_closed)]
+    models = ", ".join(f"{t.identity.model} on {t.identity.engine}" for t in asked)
+    return models or (f"no model: {why_not}" if why_not else "no model asked for")
+
+
+def _heading(config: RunConfig, ladder: Ladder, why_not: str) -> str:
+    models = ", then ".join(str(tier.identity) for tier in ladder.tiers if not tier.why_closed)
+    model = models or (f"no model ({why_not})" if why_not else "no model")
+    kinds = {"gist": "gist, else extract", "extract": "extract", "none": "none"}[config.view.name]
+    return f"{model} · profile {config.profile.name} · view {kinds} · exact layer {config.codec.name}"
 
 
 def _plan(chosen: Selection, output: Path, config: RunConfig) -> str:

@@ -95,12 +95,6 @@ def check(config: RunConfig) -> None:
     if backend not in config.engine.backends:
         able = " ".join(f"backend={b}" for b in config.engine.backends)
         raise UsageError(f"engine={engine} does not compute on {backend}", hint=f"it takes {able}")
-    if profile.engines and engine not in profile.engines:
-        raise UsageError(
-            f"profile={profile.name} works with engine={' or '.join(profile.engines)}, not with {engine}, "
-            "and this version of llmc has no cloud engine",
-            hint="profile=local",
-        )
     if profile.concurrency < 1 or profile.slot_context_tokens < 512:
         raise UsageError(
             f"profile.concurrency={profile.concurrency} profile.slot_context_tokens={profile.slot_context_tokens}: "

@@ -29,13 +29,19 @@ class Attempt:
     """One step down the ladder."""
 
     tier: str
-    """``gist``, ``extract`` or ``none``."""
+    """What was tried: ``gist``, ``extract`` or ``none``."""
     outcome: str
     """``kept``; ``refused`` by the fidelity check; ``failed``: the engine did; ``skipped``: not tried."""
     reason: str = ""
     prompt_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
+    by: str = ""
+    """The rung that was asked, as the profile names it; ``""`` when no model was."""
+    model: str = ""
+    model_digest: str = ""
+    cause: str = ""
+    """Why it was not kept, in a word or two that can be counted: ``fidelity precision``, ``timeout``, ``busy``, ..."""
 
 
 @dataclass(frozen=True, slots=True)

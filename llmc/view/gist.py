@@ -8,12 +8,14 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from llmc.engine import Engine
+from llmc.errors import ContextOverflow
 from llmc.fidelity import Run, analyse
+from llmc.route.tier import Asking
 from llmc.view import prompt
 
 WORDS_PER_TOKEN = 0.7  # English prose; asking for words is the only length models can follow
 CHARS_PER_TOKEN = 5  # the schema's limit on a summary; a little above English prose, so that it rarely acts
+MAX_CUTS = 3  # an eighth of what was thought to fit, and it still does not: something else is wrong
 JSON_TOKENS = 48  # braces, keys, quotes, indentation
 
 
@@ -31,28 +33,51 @@ class Draft:
 
 
 async def draft(
-    source: str, budget_tokens: int, engine: Engine, *, temperature: float = 0.0, seed: int = 0, wrong: str = ""
+    source: str, budget_tokens: int, asking: Asking, *, temperature: float = 0.0, seed: int = 0, wrong: str = ""
 ) -> Draft:
-    """One gist of at most about ``budget_tokens``; EngineError when the engine cannot."""
-    source_tokens = await engine.count_tokens(source)
-    whole = await engine.count_prompt_tokens(prompt.messages("", 100, wrong))
-    room = engine.slot_context_tokens - whole - answer_tokens(budget_tokens) - 16
-    chunks = [chunk async for chunk in _chunks(source, source_tokens, max(room, 64), engine)]
+    """One gist of at most about ``budget_tokens``; EngineError when the engine cannot.
 
+    A server that finds a chunk too long after all (its tokenizer is not ours, or its window is smaller than it says) is given
+    half as much at once.
+    """
+    source_tokens = await asking.count_tokens(source)
+    whole = await asking.count_prompt_tokens(prompt.messages("", 100, wrong))
+    room = max(64, await asking.context_tokens() - whole - answer_tokens(budget_tokens) - 16)
+    for _ in range(MAX_CUTS):
+        try:
+            return await _read(source, source_tokens, room, budget_tokens, asking, temperature, seed, wrong)
+        except ContextOverflow:
+            room = min(room, source_tokens) // 2
+    return await _read(source, source_tokens, room, budget_tokens, asking, temperature, seed, wrong)
+
+
+async def _read(
+    source: str,
+    source_tokens: int,
+    room_tokens: int,
+    budget_tokens: int,
+    asking: Asking,
+    temperature: float,
+    seed: int,
+    wrong: str,
+) -> Draft:
+    chunks = [chunk async for chunk in _chunks(source, source_tokens, room_tokens, asking)]
     share = max(16, budget_tokens // len(chunks))
     summaries: list[str] = []
     quotes: list[str] = []
     reasons, expected, seen, output, seconds, valid, raw = set(), 0, 0, 0, 0.0, True, []
     for chunk in chunks:
         messages = prompt.messages(chunk, max(10, int(share * WORDS_PER_TOKEN)), wrong)
-        expected += await engine.count_prompt_tokens(messages)
-        answer = await engine.generate(
+        prompt_tokens = await asking.count_prompt_tokens(messages)
+        answer = await asking.generate(
             messages,
+            prompt_tokens=prompt_tokens,
             max_tokens=answer_tokens(share),
             schema=prompt.schema(max_chars=share * CHARS_PER_TOKEN),
             temperature=temperature,
             seed=seed,
         )
+        expected += prompt_tokens
         seen += answer.prompt_tokens
         output += answer.output_tokens
         seconds += answer.seconds
@@ -68,7 +93,7 @@ async def draft(
             valid = False
     run = Run(
         finish_reason="stop" if reasons == {"stop"} else "/".join(sorted(reasons - {"stop"})),
-        prompt_tokens_expected=expected,
+        prompt_tokens_expected=expected if asking.tier.counts_tokens else None,  # an estimate proves nothing
         prompt_tokens_seen=seen,
         schema_valid=valid,
         raw="\n".join(raw),
@@ -88,7 +113,7 @@ def _whole(summary: str) -> str:
     return summary[: end + 1]
 
 
-async def _chunks(source: str, source_tokens: int, room_tokens: int, engine: Engine) -> AsyncIterator[str]:
+async def _chunks(source: str, source_tokens: int, room_tokens: int, asking: Asking) -> AsyncIterator[str]:
     """The source, whole, in pieces of at most ``room_tokens`` that end with a sentence where sentences are short enough."""
     if source_tokens <= room_tokens:
         yield source
@@ -101,7 +126,7 @@ async def _chunks(source: str, source_tokens: int, room_tokens: int, engine: Eng
         end = max((e for e in ends if start < e <= limit), default=min(limit, len(source)))
         if limit >= len(source):
             end = len(source)
-        while await engine.count_tokens(source[start:end]) > room_tokens:  # denser than the average
+        while await asking.count_tokens(source[start:end]) > room_tokens:  # denser than the average
             end = start + max(1, (end - start) * 2 // 3)
         yield source[start:end]
         start = end

@@ -1,20 +1,23 @@
-"""The ladder: one text after another goes from gist to extract to none, until a rung gives a view that passes the check.
+"""The ladder: one text after another goes from rung to rung, until one gives a view that passes the check.
 
-A gist that is refused is first mended (sentences that were found wrong are left out, must-keep facts are appended by copy,
-what is over the budget goes), then the model is asked once more and told what was wrong. An engine that dies is started again;
-one that keeps dying is given up for the run, and extracts stand in. Every step is in the receipt.
+Each model of the ladder is asked in turn, an extract comes after the last of them, and no view at all after that. A gist that
+is refused is first mended (sentences that were found wrong are left out, must-keep facts are appended by copy, what is over the
+budget goes), then the same model is asked once more and told what was wrong, then the next. Every step is in the receipt.
 """
 
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmc import fidelity
-from llmc.engine import Engine
 from llmc.errors import EngineError, EngineUnavailable
 from llmc.fidelity import Policy, Span, Verdict
+from llmc.meter import Made, Meter, Unmetered
+from llmc.route import Closed, Resting, cause
+from llmc.route.tier import Asking, Tier, Turn
 from llmc.schema import ViewConfig
 from llmc.view import Attempt, BoundFact, View, bind
 from llmc.view import extract as extracting
@@ -22,47 +25,67 @@ from llmc.view import gist as gisting
 from llmc.view.prompt import prompt_hash
 
 MAX_LEFT_OUT = 50  # listed in a receipt; the view itself says how many there are
-MAX_ENGINE_STARTS = 5  # in one run: an engine that dies more often than that is not coming back
 ESTIMATED_BYTES_PER_TOKEN = 4  # only where no model is at hand to count; whatever shows it says "estimated"
+
+Order = Callable[[Sequence[Tier], str, int], Sequence[Tier]]
+"""The rungs in the order to be asked, for a document with this id and this many tokens."""
+
+
+def as_written(tiers: Sequence[Tier], document: str, source_tokens: int) -> Sequence[Tier]:
+    return tiers
 
 
 def no_view(source_tokens: int, *attempts: Attempt) -> View:
     return View("none", None, source_tokens, source_tokens, attempts=attempts)
 
 
+@dataclass(slots=True)
+class _Text:
+    """A document on its way down."""
+
+    source: str
+    id: str
+    turn: Turn
+    tokens: int
+    budget: int
+    """Tokens the view may have."""
+    attempts: list[Attempt] = field(default_factory=list)
+
+
 class Ladder:
-    """Makes the view of one text after another; holds what they share: the engine, and whether it still answers."""
+    """Makes the view of one text after another; holds what they share: the rungs, and what has become of them."""
 
     def __init__(
         self,
         view: ViewConfig,
         policy: Policy,
-        engine: Engine | None,
-        why_no_engine: str,
-        seed: int,
-        on_warning: Callable[[str], None],
-        on_tokens: Callable[[int], None] = lambda tokens: None,
+        tiers: Sequence[Tier] = (),
+        *,
+        seed: int = 1,
+        why_no_model: str = "",
+        order: Order = as_written,
+        meter: Meter | None = None,
     ) -> None:
-        self._on_tokens = on_tokens
-        self.view, self.policy, self.engine, self.seed = view, policy, engine, seed
-        self.tokens_by = engine.model if engine else f"estimated, {ESTIMATED_BYTES_PER_TOKEN} bytes a token"
-        self._down = why_no_engine if engine is None else ""
-        self._starts = 0
-        self._reviving = asyncio.Lock()
-        self._on_warning = on_warning
+        self.view, self.policy, self.tiers, self.seed = view, policy, tiers, seed
+        self._why_no_model, self._order, self._meter = why_no_model, order, meter or Unmetered()
+        counting = [t for t in tiers if t.counts_tokens]
+        # All of an archive's tokens are counted by one model: one that runs already, before one that would have to be started.
+        self._counter = next((t for t in counting if t.engine), tiers[0] if counting and tiers[0] is counting[0] else None)
+        self.tokens_by = (
+            self._counter.identity.model if self._counter else f"estimated, {ESTIMATED_BYTES_PER_TOKEN} bytes a token"
+        )
 
     async def tokens(self, content: str) -> int:
-        if self.engine is not None:
+        if self._counter is not None:
             try:
-                return await self.engine.count_tokens(content)
-            except EngineUnavailable as error:
-                if await self._revive(error):
-                    return await self.engine.count_tokens(content)
+                return await self._counter.count(lambda engine: engine.count_tokens(content))
+            except EngineUnavailable:
+                pass
         return -(-len(content.encode()) // ESTIMATED_BYTES_PER_TOKEN)
 
     def receipt(self, view: View, sha256: str, config: str) -> dict[str, Any]:
         """What is recorded beside a view: with what it was made, so that it could be made again."""
-        used = self.engine if any(a.prompt_tokens for a in view.attempts) else None
+        used = next((a for a in reversed(view.attempts) if a.prompt_tokens), None)
         return {
             "sha256": sha256 or None,
             "model": used and used.model,
@@ -74,25 +97,54 @@ class Ladder:
             "retry": any(a.outcome == "failed" for a in view.attempts),
         }
 
-    async def make(self, source: str) -> View:
+    def up_to_date(self, row: dict[str, Any], config: str) -> bool:
+        """Whether a stored view is what this ladder would leave as it is.
+
+        It is when it was made with the same settings (``config``) and no engine failed on the way, and: a gist, when its model
+        is on this ladder; anything else, when every model of this ladder was asked. Without a model, what is there stays.
+        """
+        if row["config"] != config:
+            return False
+        ours = {tier.model_digest for tier in self.tiers}
+        if not ours or row["model_digest"] is None:  # too short, no text, too long: no model has a say in it
+            return not (ours and row["retry"])
+        asked = {a.get("model_digest") or row["model_digest"] for a in row["attempts"] if a["tier"] == "gist"}
+        return not row["retry"] and (row["model_digest"] in ours if row["kind"] == "gist" else ours <= asked)
+
+    async def make(self, source: str, document: str = "", turn: Turn = (0, 0)) -> View:
+        """The view of one text. ``turn``: the lowest is asked first when several wait for a model."""
+        started = time.perf_counter()
+        view = await self._make(source, document, turn)
+        last = view.attempts[-1]
+        self._meter.made(
+            Made(
+                document,
+                view.kind,
+                last.by if last.outcome == "kept" else "",
+                len(source.encode("utf-8", "surrogatepass")),
+                view.source_tokens,
+                view.tokens,
+                sum(a.outcome == "refused" for a in view.attempts),
+                time.perf_counter() - started,
+            )
+        )
+        return view
+
+    async def _make(self, source: str, document: str, turn: Turn) -> View:
         view = self.view
-        source_tokens = await self.tokens(source)
-        if source_tokens < view.min_source_tokens:
-            reason = f"short: {source_tokens} tokens are fewer than view.min_source_tokens={view.min_source_tokens}"
-            return no_view(source_tokens, Attempt("none", "kept", reason))
-        budget = self._budget(source_tokens)
-        attempts: list[Attempt] = []
-        if view.name == "gist":
-            async for attempt, candidate, verdict, keys in self._gists(source, source_tokens, budget):
-                attempts.append(attempt)
-                if attempt.outcome == "kept" and verdict:
-                    return await self._view("gist", source, source_tokens, candidate, verdict, attempts, keys)
-        attempt, candidate, verdict = await self._extract(source, source_tokens, budget)
-        attempts.append(attempt)
+        tokens = await self.tokens(source)
+        if tokens < view.min_source_tokens:
+            reason = f"short: {tokens} tokens are fewer than view.min_source_tokens={view.min_source_tokens}"
+            return no_view(tokens, Attempt("none", "kept", reason))
+        text = _Text(source, document, turn, tokens, self._budget(tokens))
+        if view.name == "gist" and (made := await self._gist(text)):
+            return made
+        attempt, candidate, verdict = await self._extract(source, tokens, text.budget)
+        text.attempts.append(attempt)
         if attempt.outcome == "kept":
-            return await self._view("extract", source, source_tokens, candidate, verdict, attempts)
-        attempts.append(Attempt("none", "kept", "nothing passed the check"))
-        return dataclasses.replace(no_view(source_tokens, *attempts), verdict=verdict)
+            return await self._view("extract", text, candidate, verdict)
+        text.attempts.append(Attempt("none", "kept", "nothing passed the check"))
+        return dataclasses.replace(no_view(tokens, *text.attempts), verdict=verdict)
 
     async def extract(self, source: str) -> tuple[str, Verdict] | None:
         source_tokens = await self.tokens(source)
@@ -105,71 +157,62 @@ class Ladder:
         floor = min(self.view.min_tokens, source_tokens // 2)
         return int(min(self.view.max_tokens, max(source_tokens / self.view.target_ratio, floor)))
 
-    async def _view(
-        self,
-        kind: str,
-        source: str,
-        source_tokens: int,
-        content: str,
-        verdict: Verdict,
-        attempts: list[Attempt],
-        keys: tuple[BoundFact, ...] = (),
-    ) -> View:
-        left_out = tuple(fidelity.left_out(source, content, self.policy)[:MAX_LEFT_OUT])
-        tokens = await self.tokens(content)
-        return View(kind, content, source_tokens, tokens, (*bind(source, content), *keys), left_out, verdict, tuple(attempts))
+    async def _view(self, kind: str, text: _Text, content: str, verdict: Verdict, keys: tuple[BoundFact, ...] = ()) -> View:
+        left_out = tuple(fidelity.left_out(text.source, content, self.policy)[:MAX_LEFT_OUT])
+        facts = (*bind(text.source, content), *keys)
+        return View(kind, content, text.tokens, await self.tokens(content), facts, left_out, verdict, tuple(text.attempts))
 
-    async def _gists(
-        self, source: str, source_tokens: int, budget: int
-    ) -> AsyncIterator[tuple[Attempt, str, Verdict | None, tuple[BoundFact, ...]]]:
-        """Each try of the model with its verdict, until one is kept or there is nothing more to try."""
-        view, engine = self.view, self.engine
-        if engine is None or self._down:
-            yield Attempt("gist", "failed", self._down), "", None, ()
-            return
-        if source_tokens > view.max_source_tokens:
-            reason = f"{source_tokens} tokens are more than view.max_source_tokens={view.max_source_tokens}"
-            yield Attempt("gist", "skipped", reason), "", None, ()
-            return
+    async def _gist(self, text: _Text) -> View | None:
+        """The first gist that passes, from whichever rung; None when none does."""
+        if not self.tiers:
+            text.attempts.append(Attempt("gist", "failed", self._why_no_model, cause="no model"))
+        elif text.tokens > self.view.max_source_tokens:
+            reason = f"{text.tokens} tokens are more than view.max_source_tokens={self.view.max_source_tokens}"
+            text.attempts.append(Attempt("gist", "skipped", reason, cause="too long"))
+        else:
+            rungs = list(self._order(self.tiers, text.id, text.tokens))
+            for rung in rungs:
+                others = any(t is not rung and not t.why_closed for t in rungs[rungs.index(rung) :])
+                if view := await self._gist_by(rung, text, wait=not others):
+                    return view
+        return None
+
+    async def _gist_by(self, tier: Tier, text: _Text, *, wait: bool) -> View | None:
+        """What one rung makes of a document, or None; each of its tries is noted with what became of it."""
+        policy = dataclasses.replace(self.policy, compact_share=max(self.policy.compact_share, tier.compact_share))
+        asking = Asking(tier, text.id, text.turn, wait)
         wrong = ""
-        for _ in range(view.attempts):
+        for _ in range(1 if self.view.quality == "low" else min(self.view.attempts, tier.attempts)):
             started = time.perf_counter()
             try:
-                draft = await self._draft(engine, source, budget, wrong)
-            except EngineError as error:
-                yield Attempt("gist", "failed", error.message, seconds=time.perf_counter() - started), "", None, ()
-                return
-            content, verdict = await self._checked(source, source_tokens, draft.text, budget, draft.run)
-            self._on_tokens(draft.prompt_tokens + draft.output_tokens)
-            took = (draft.prompt_tokens, draft.output_tokens, time.perf_counter() - started)
-            if verdict.passed:
-                keys = tuple(BoundFact("key", q, None, Span(source.index(q), source.index(q) + len(q))) for q in draft.quotes)
-                yield Attempt("gist", "kept", "", *took), content, verdict, keys
-                return
-            wrong = refusal(verdict)
-            yield Attempt("gist", "refused", wrong, *took), content, verdict, ()
-
-    async def _draft(self, engine: Engine, source: str, budget: int, wrong: str) -> gisting.Draft:
-        for revived in (False, True):
-            try:
-                return await gisting.draft(
-                    source, budget, engine, temperature=self.view.temperature, seed=self.seed, wrong=wrong
+                draft = await gisting.draft(
+                    text.source, text.budget, asking, temperature=self.view.temperature, seed=self.seed, wrong=wrong
                 )
-            except EngineUnavailable as error:
-                if revived or not await self._revive(error):
-                    raise
-        raise AssertionError("unreachable")
+            except EngineError as error:
+                tier.tally.failed += not isinstance(error, Closed | Resting)
+                text.attempts.append(_tried(tier, "failed", started, error.message, cause(error)))
+                return None
+            content, verdict = await self._checked(text.source, text.tokens, draft.text, text.budget, draft.run, policy)
+            if verdict.passed:
+                tier.tally.kept += 1
+                text.attempts.append(_tried(tier, "kept", started, draft=draft))
+                return await self._view("gist", text, content, verdict, _keys(text.source, draft.quotes))
+            tier.tally.refused += 1
+            wrong = refusal(verdict)
+            check = next(check.name for check in verdict.checks if not check.passed)
+            text.attempts.append(_tried(tier, "refused", started, wrong, f"fidelity {check}", draft))
+        return None
 
     async def _extract(self, source: str, source_tokens: int, budget: int) -> tuple[Attempt, str, Verdict]:
         started = time.perf_counter()
         # Sentences are chosen by their share of the characters; dense ones hold more tokens than that.
         content = await asyncio.to_thread(extracting.extract, source, int(budget * 0.85), source_tokens)
-        content, verdict = await self._checked(source, source_tokens, content, budget, None)
+        content, verdict = await self._checked(source, source_tokens, content, budget, None, self.policy)
         outcome, reason = ("kept", "") if verdict.passed else ("refused", refusal(verdict))
         return Attempt("extract", outcome, reason, seconds=time.perf_counter() - started), content, verdict
 
     async def _checked(
-        self, source: str, source_tokens: int, content: str, budget: int, run: fidelity.Run | None
+        self, source: str, source_tokens: int, content: str, budget: int, run: fidelity.Run | None, policy: Policy
     ) -> tuple[str, Verdict]:
         """The text as it would be kept, with its verdict: cut to the budget at sentences, must-keep facts appended by copy;
         if that is refused, once more without the sentences that were found wrong."""
@@ -180,7 +223,7 @@ class Ladder:
                 fidelity.check,
                 source,
                 candidate,
-                dataclasses.replace(self.policy, max_view_tokens=budget),
+                dataclasses.replace(policy, max_view_tokens=budget),
                 run=run,
                 view_tokens=tokens,
                 source_tokens=source_tokens,
@@ -217,34 +260,32 @@ class Ladder:
             spans = spans[:-1]
         return content[: spans[-1].end].removesuffix(extracting.GAP.rstrip()).rstrip() if spans else ""
 
-    async def _revive(self, error: EngineUnavailable) -> bool:
-        """Start a dead engine again; False when it stays down, which every later document is then told at once."""
-        assert self.engine is not None
-        async with self._reviving:
-            if self._down:
-                return False
-            if (await self.engine.health()).ok:
-                return True  # another document has done it
-            self._starts += 1
-            if self._starts > MAX_ENGINE_STARTS:
-                self._down = f"{error.message}, for the {self._starts}th time: given up for this run"
-                self._on_warning(self._down)
-                return False
-            self._on_warning(f"{error.message}: starting it again")
-            try:
-                await asyncio.to_thread(self.engine.__exit__, None, None, None)
-                await asyncio.to_thread(self.engine.__enter__)
-            except EngineUnavailable as again:
-                self._down = again.message
-                self._on_warning(f"it does not start again: {again.message}")
-                return False
-            return True
-
 
 def extract_of(source: str, view: ViewConfig, policy: Policy) -> tuple[str, Verdict] | None:
     """The extract that ``view=extract`` would keep or refuse for a text, and its verdict; None when the text is too short."""
-    maker = Ladder(view, policy, None, "", 0, lambda warning: None)
-    return asyncio.run(maker.extract(source))
+    return asyncio.run(Ladder(view, policy).extract(source))
+
+
+def _tried(
+    tier: Tier, outcome: str, started: float, reason: str = "", why: str = "", draft: gisting.Draft | None = None
+) -> Attempt:
+    return Attempt(
+        "gist",
+        outcome,
+        reason,
+        draft.prompt_tokens if draft else 0,
+        draft.output_tokens if draft else 0,
+        time.perf_counter() - started,
+        tier.name,
+        tier.identity.model,
+        tier.model_digest,
+        why,
+    )
+
+
+def _keys(source: str, quotes: Sequence[str]) -> tuple[BoundFact, ...]:
+    """Key facts of the model, at their place in the source."""
+    return tuple(BoundFact("key", q, None, Span(source.index(q), source.index(q) + len(q))) for q in quotes)
 
 
 def refusal(verdict: Verdict) -> str:

@@ -9,7 +9,16 @@ import pytest
 
 from llmc.engine import Message
 from llmc.engine._http import LlamaServer
-from llmc.errors import ContextOverflow, EngineBusy, EngineDenied, EngineError, EngineTimeout, EngineUnavailable, LlmcError
+from llmc.errors import (
+    ContextOverflow,
+    EngineBusy,
+    EngineDenied,
+    EngineError,
+    EngineFault,
+    EngineTimeout,
+    EngineUnavailable,
+    LlmcError,
+)
 
 ASK = [Message("system", "Be brief."), Message("user", "Say four words.")]
 
@@ -89,8 +98,8 @@ def test_a_client_works_in_one_event_loop_after_another(fake):
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_status_500_is_an_engine_error_with_the_servers_own_words(fake, call):
-    message = refused(fake("llama_server", "--status", 500, "--message", "slot lost").url, EngineError, call)
+def test_status_500_is_a_fault_with_the_servers_own_words(fake, call):
+    message = refused(fake("llama_server", "--status", 500, "--message", "slot lost").url, EngineFault, call)
     assert message.endswith(" answered 500: slot lost")
 
 

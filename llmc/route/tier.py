@@ -1,0 +1,362 @@
+"""One rung of the ladder: an engine that is started when it is first needed, asked no more at once than it can serve, asked
+again where that is of use, and left alone when it is not.
+
+What went wrong decides what is done about it:
+
+    busy (429)              wait as long as the server asks, else back off; then again
+    timeout, 5xx, refused   back off; then again; several in a row and the rung rests, then one request tries it
+    died (an engine of ours)  started again, five times in a run at most
+    too long for it         the caller asks for less at once
+    key or credit refused   not asked again in this run, and a hint
+    anything else           the next rung
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from llmc.engine import Engine, Generation, Message
+from llmc.errors import EngineBusy, EngineDenied, EngineError, EngineTimeout, EngineUnavailable, LlmcError
+from llmc.meter import Call, Meter, Outcome, Unmetered
+from llmc.route import Closed, Resting, cause, deserves_another_try
+from llmc.route.breaker import Breaker
+from llmc.route.limit import Limit
+from llmc.schema import PatienceConfig
+
+MAX_ENGINE_STARTS = 5  # in one run: an engine that dies more often than that is not coming back
+POLL_SECONDS = 0.2  # how often those who wait for a resting rung look whether its trial went well
+Turn = tuple[int, int]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which model this is and what serves it: what is remembered of it is remembered under this."""
+
+    model: str
+    engine: str
+    backend: str = ""
+    quant: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(word for word in (self.model, self.quant, self.backend, f"({self.engine})") if word)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a rung has done in this run; updated in place, read by the display."""
+
+    model: str = ""
+    in_flight: int = 0
+    tokens: int = 0
+    """Read and written."""
+    kept: int = 0
+    refused: int = 0
+    failed: int = 0
+    cached: int = 0
+    """Views that our own cache had: nothing was asked."""
+    spent_usd: Decimal | None = None
+    """What the provider said it charged; None while it has said nothing."""
+
+
+@dataclass(slots=True, eq=False)
+class Tier:
+    """A rung. ``engine`` runs already; or ``open`` makes one when it is first needed, which :meth:`close` then ends."""
+
+    name: str
+    identity: Identity
+    model_digest: str
+    local: bool
+    engine: Engine | None = None
+    open: Callable[[], Engine] | None = None
+    provider: str = ""
+    concurrency: int = 4
+    batch: int = 32
+    """Documents that are prepared, waiting, asked for or checked at once; an adaptive rung may ask for as many."""
+    adaptive: bool = False
+    attempts: int = 2
+    """The most that this model is asked for one gist."""
+    counts_tokens: bool = True
+    """With the model's own tokenizer. False: it estimates."""
+    compact_share: float = 0.0
+    """What the fidelity check's ``policy.compact_share`` is raised to for this model."""
+    request_timeout_seconds: float = 600
+    patience: PatienceConfig = field(default_factory=PatienceConfig)
+    meter: Meter = field(default_factory=Unmetered)
+    on_warning: Callable[[str], None] = lambda message: None
+    why_closed: str = ""
+    """Why it is not asked (any more) in this run."""
+    tally: Tally = field(default_factory=Tally)
+    limit: Limit = field(init=False)
+    breaker: Breaker = field(init=False)
+    _mending: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _starts: int = field(init=False, default=0)
+    _ours: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.limit = Limit(self.concurrency, most=self.batch if self.adaptive else None)
+        self.breaker = Breaker(self.patience.rest_after_failures, self.patience.rest_seconds)
+        self.tally.model = self.identity.model
+
+    @classmethod
+    def of(cls, engine: Engine, name: str = "local", **options: Any) -> "Tier":  # noqa: ANN401 - its own fields
+        """A rung from an engine that runs."""
+        identity = Identity(engine.model, engine.name)
+        options = {"concurrency": engine.slots, **options}
+        return cls(name, identity, engine.model_digest, engine.local, engine, **options)
+
+    # -- the engine ----------------------------------------------------------------------------------------------------------
+
+    async def running(self) -> Engine:
+        """The engine, started if it was not; :class:`Closed` when it cannot be."""
+        if self.why_closed:
+            raise Closed(self.why_closed)
+        if self.engine is None:
+            async with self._mending:
+                if self.engine is None and not self.why_closed:
+                    await self._start()
+        if self.engine is None:
+            raise Closed(self.why_closed)
+        return self.engine
+
+    async def _start(self) -> None:
+        assert self.open is not None
+        try:
+            engine = self.open()
+            self.engine = await asyncio.to_thread(engine.__enter__)
+            self._ours = True
+        except LlmcError as error:
+            self._close(error)
+
+    def _close(self, error: LlmcError) -> None:
+        self.why_closed = error.message
+        self.on_warning(f"{self.name} ({self.identity.model}) is not asked any more: {error.message}" + _hint(error))
+
+    async def _mend(self, error: EngineUnavailable) -> bool:
+        """Start an engine of this machine again that died; False when it stays down, which every later document is told."""
+        async with self._mending:
+            if self.why_closed or self.engine is None:
+                return False
+            if (await self.engine.health()).ok:
+                return True  # another document has done it
+            if self._starts == MAX_ENGINE_STARTS:
+                self._close(EngineUnavailable(f"{error.message}, for the {self._starts + 1}th time: given up for this run"))
+                return False
+            self.on_warning(f"{error.message}: starting it again")
+            try:
+                await asyncio.to_thread(self.engine.__exit__, None, None, None)
+                await asyncio.to_thread(self.engine.__enter__)
+            except EngineUnavailable as again:
+                self.on_warning(f"it does not start again: {again.message}")
+                return False
+            self._starts += 1
+            return True
+
+    async def aclose(self) -> None:
+        """Leave the connections of this event loop, and end an engine that was started here."""
+        if self.engine is not None:
+            await self.engine.aclose()
+            if self._ours:
+                await asyncio.to_thread(self.engine.__exit__, None, None, None)
+                self.engine, self._ours = None, False
+
+    # -- asking --------------------------------------------------------------------------------------------------------------
+
+    async def count(self, ask: Callable[[Engine], Awaitable[int]]) -> int:
+        """What the engine counts. It may be started again for it, once."""
+        engine = await self.running()
+        try:
+            return await ask(engine)
+        except EngineUnavailable as error:
+            if not self.local or not await self._mend(error):
+                raise
+            return await ask(engine)
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        prompt_tokens: int,
+        document: str,
+        turn: Turn,
+        wait: bool,
+        **options: Any,  # noqa: ANN401
+    ) -> Generation:
+        """The model's answer, whatever patience it takes; the EngineError that is left when patience ends.
+
+        ``wait``: there is no other rung to go to, so a rest is waited out as far as the deadline allows.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.patience.deadline_seconds
+        tries = 0
+
+        async def once() -> Generation:
+            nonlocal tries
+            await self._admitted(deadline if wait else None)
+            tries += 1
+            call = Call(
+                uuid.uuid4().hex,
+                document,
+                self.name,
+                self.local,
+                self.identity.engine,
+                self.provider,
+                self.identity.model,
+                tries,
+            )
+            async with self.limit.place(turn):
+                return await self._ask(call, messages, prompt_tokens, **options)
+
+        def over(state: RetryCallState) -> bool:
+            return loop.time() + state.upcoming_sleep >= deadline
+
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(deserves_another_try),
+            wait=self._wait_seconds,
+            stop=lambda state: stop_after_attempt(self.patience.tries)(state) or over(state),
+            reraise=True,
+        ):
+            with attempt:
+                return await once()
+        raise AssertionError("unreachable")
+
+    def _wait_seconds(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, EngineBusy) and error.retry_after_seconds is not None:
+            return error.retry_after_seconds
+        patience = self.patience
+        return wait_random_exponential(multiplier=patience.first_wait_seconds, max=patience.longest_wait_seconds)(state)
+
+    async def _admitted(self, deadline: float | None) -> None:
+        """Returns when a request may be sent; with a deadline a rest is waited out."""
+        while True:
+            if self.why_closed:
+                raise Closed(self.why_closed)
+            if self.breaker.admit():
+                return
+            wait = max(self.breaker.wait_seconds(), POLL_SECONDS)
+            if deadline is None or asyncio.get_running_loop().time() + wait > deadline:
+                last = self.breaker.last
+                raise Resting(f"{self.name} rests after failing several times in a row, the last time: {last}")
+            await asyncio.sleep(min(wait, 5 * POLL_SECONDS))
+
+    async def _ask(self, call: Call, messages: Sequence[Message], prompt_tokens: int, **options: Any) -> Generation:  # noqa: ANN401
+        """One request: paid for, timed, and its end told to all who need to know."""
+        loop = asyncio.get_running_loop()
+        try:
+            engine = await self.running()
+            self.meter.reserve(call, prompt_tokens=prompt_tokens, max_output_tokens=options["max_tokens"])
+        except BaseException:
+            self.breaker.withdrew()
+            raise
+        started = loop.time()
+        outcome = Outcome("failed", "interrupted")
+        self.tally.in_flight += 1
+        try:
+            # A server that sends a byte now and then never runs into httpx's timeout, which is one for silence.
+            async with asyncio.timeout(self.request_timeout_seconds):
+                answer = await engine.generate(messages, **options)
+        except TimeoutError as error:
+            late = EngineTimeout(f"no whole answer from {call.model} within {self.request_timeout_seconds:g} s")
+            outcome = Outcome("failed", cause(late))
+            await self._failed(late)
+            raise late from error
+        except EngineError as error:
+            outcome = Outcome("failed", cause(error))
+            await self._failed(error)
+            raise
+        else:
+            outcome = _paid(answer)
+            self._answered(answer)
+            return answer
+        finally:
+            self.tally.in_flight -= 1
+            self.breaker.withdrew()
+            self.meter.settle(call, replace(outcome, seconds=outcome.seconds or loop.time() - started))
+
+    def _answered(self, answer: Generation) -> None:
+        tokens = answer.prompt_tokens + answer.output_tokens
+        self.breaker.succeeded()
+        self.limit.answered(answer.seconds, tokens)
+        self.tally.tokens += tokens
+        if answer.cost_usd is not None:
+            self.tally.spent_usd = (self.tally.spent_usd or Decimal(0)) + answer.cost_usd
+
+    async def _failed(self, error: EngineError) -> None:
+        if isinstance(error, EngineBusy | EngineTimeout):
+            self.limit.too_much()
+        if isinstance(error, EngineDenied):
+            self._close(error)
+        elif isinstance(error, EngineBusy) or not deserves_another_try(error):
+            self.breaker.succeeded()  # it is there and said so; only not to this request
+        elif isinstance(error, EngineUnavailable) and self.local and await self._mend(error):
+            pass  # it runs again
+        elif self.breaker.failed(error.message):
+            rest = self.patience.rest_seconds
+            self.on_warning(f"{self.name} rests for {rest:g} s: it failed {self.patience.rest_after_failures} times in a row, "
+                            f"the last time: {error.message}")  # fmt: skip
+
+
+def _paid(answer: Generation) -> Outcome:
+    return Outcome(
+        "ok",
+        prompt_tokens=answer.prompt_tokens,
+        cache_read_tokens=answer.cached_tokens,
+        cache_write_tokens=answer.cache_write_tokens,
+        output_tokens=answer.output_tokens,
+        reasoning_tokens=answer.reasoning_tokens,
+        seconds=answer.seconds,
+        cost_usd=answer.cost_usd,
+        served_model=answer.served_model,
+        request_id=answer.request_id,
+    )
+
+
+def _hint(error: LlmcError) -> str:
+    return f" ({error.hint})" if error.hint else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A rung as one document sees it: who asks, when it is its turn, and whether there is anywhere else to go."""
+
+    tier: Tier
+    document: str = ""
+    turn: Turn = (0, 0)
+    wait: bool = True
+
+    async def context_tokens(self) -> int:
+        return (await self.tier.running()).slot_context_tokens
+
+    async def count_tokens(self, text: str) -> int:
+        return await self.tier.count(lambda engine: engine.count_tokens(text))
+
+    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return await self.tier.count(lambda engine: engine.count_prompt_tokens(messages))
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        prompt_tokens: int,
+        max_tokens: int,
+        schema: dict[str, Any],
+        temperature: float,
+        seed: int,
+    ) -> Generation:
+        return await self.tier.generate(
+            messages,
+            prompt_tokens=prompt_tokens,
+            document=self.document,
+            turn=self.turn,
+            wait=self.wait,
+            max_tokens=max_tokens,
+            schema=schema,
+            temperature=temperature,
+            seed=seed,
+        )
