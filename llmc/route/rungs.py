@@ -11,6 +11,8 @@ the first rung, and only once.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import psutil
+
 from llmc import engine as engines
 from llmc import machine
 from llmc.engine import Engine
@@ -144,15 +146,21 @@ def _tier(rung: Rung, meter: Meter) -> Tier:
 
 
 def _fitting(open_engine: Callable[[], Engine] | None, rung: Rung, before: Sequence[Tier]) -> Callable[[], Engine]:
-    """Opens the engine only if its model fits into the memory that those before it leave."""
+    """Opens the engine only if its model fits into the memory that those before it leave; a card's memory is its engine's to
+    judge, which refuses to start."""
     others = list(before)
 
     def open_if_it_fits() -> Engine:
         assert open_engine is not None
         profile = rung.config.profile
-        size = weights(rung.config).file.bytes
-        fit = machine.fit(rung.config.model, size, profile.concurrency, profile.slot_context_tokens)
-        if not fit.fits:
+        fit = machine.fit(
+            rung.config.model,
+            (weights(rung.config).file.bytes, True),
+            slots=profile.concurrency,
+            slot_context_tokens=profile.slot_context_tokens,
+            free_bytes=psutil.virtual_memory().available,
+        )
+        if rung.config.backend.name == "cpu" and not fit.fits:
             beside = ", ".join(t.identity.model for t in others if t.local and t.engine)
             raise EngineUnavailable(
                 f"{rung.config.model.name} needs {fit.needed_bytes >> 20} MiB, {fit.free_bytes >> 20} MiB are free"
