@@ -189,6 +189,44 @@ class CacheConfig:
 
 
 @dataclass
+class MetricGate:
+    """When a metric that benchmarks report is too bad; meanings beside the values in ``conf/gate/``."""
+
+    direction: str = MISSING
+    margin: float = 0.0
+    unit: str = ""
+    value: float | None = None
+
+
+@dataclass
+class GateConfig:
+    """The gate's numbers; meanings beside the values in ``conf/gate/``."""
+
+    name: str = MISSING
+    base: str | None = None
+    files: list[str] = field(default_factory=list)
+    acknowledged: str = "bench/acknowledged.toml"
+    pairs_first: int = 12
+    pairs_most: int = 24
+    pairs_same: int = 8
+    rounds: int = 6
+    round_seconds: float = 0.005
+    fail_margin: float = 0.03
+    pass_margin: float = 0.10
+    error_rate: float = 0.01
+    unfit_change: float = 0.05
+    unfit_sd: float = 0.08
+    seed: int = 1
+    metrics: dict[str, MetricGate] = field(default_factory=dict)
+    lock: str | None = None
+    environment: str | None = None
+    summary: str | None = None
+    self_test: bool = False
+    self_test_runs: int = 3
+    self_test_change: float = 0.10
+
+
+@dataclass
 class RunConfig:
     """What every target is given."""
 
@@ -203,6 +241,7 @@ class RunConfig:
     view: ViewConfig = field(default_factory=ViewConfig)
     policy: dict[str, Any] = field(default_factory=dict)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
 
     input: str | None = None
     output: str | None = None

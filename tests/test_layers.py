@@ -21,7 +21,7 @@ LAYERS = (
     ("route",),
     ("view",),
     ("viewstore", "writer", "files", "stats"),
-    ("pipeline",),
+    ("pipeline", "gate"),
     ("api",),
     ("report",),
     ("make",),
@@ -114,7 +114,7 @@ def test_what_is_imported_is_installed_or_the_standard_librarys():
     allowed = {
         "diskcache", "ray", "rensa",
         "httpx", "hydra", "jinja2", "llmc", "markupsafe", "matplotlib", "numpy", "nupunkt", "omegaconf", "platformdirs",
-        "psutil", "pyarrow", "pyppmd", "rich", "tenacity", "xllamacpp", "zstandard",
+        "psutil", "pyarrow", "pyppmd", "pytest", "rich", "scipy", "tenacity", "xllamacpp", "zstandard",
     }  # fmt: skip
     found = {n.split(".")[0] for path in MODULES.values() for n in imports(ast.parse(path.read_text()))}
     assert found - set(sys.stdlib_module_names) <= allowed
