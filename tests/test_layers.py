@@ -20,7 +20,7 @@ LAYERS = (
     ("ledger",),
     ("route",),
     ("view",),
-    ("viewstore", "writer", "files", "stats"),
+    ("viewstore", "writer", "files", "stats", "diff"),
     ("pipeline", "gate"),
     ("api",),
     ("report",),
