@@ -8,7 +8,6 @@ the other archive holds an id, a place and 8 bytes of digest per document; texts
 """
 
 import difflib
-import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ LISTED = 1000  # documents that are named one by one; all are counted
 KEPT_PARTS = 2  # of the other archive, with their views: two archives of one input come in nearly the same order
 MOST_WORDS = 4000  # of a view that is compared word by word; a longer one is shown as replaced
 LEAST_WORDS = 3  # that two views share in a row to count as the same: "the" between two changes only makes them unreadable
-_WORD = re.compile(r"\s*\S+|\s+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +206,17 @@ def _side(view: View | None, row: dict[str, Any] | None) -> Side:
 
 
 def words(before: View | None, after: View | None) -> list[Words]:
-    """The first text turned into the other, word by word; spaces stay with the word that follows them."""
-    old, new = ((view.text or "") if view else "" for view in (before, after))
-    a, b = _WORD.findall(old), _WORD.findall(new)
+    """The first text turned into the other, word by word; the spaces between words are not compared."""
+    a, b = (((view.text or "") if view else "").split() for view in (before, after))
     if len(a) > MOST_WORDS or len(b) > MOST_WORDS:
-        return [Words(op, text) for op, text in (("-", old), ("+", new)) if text]
-    keys = [word.strip() for word in a], [word.strip() for word in b]
-    matcher = difflib.SequenceMatcher(None, *keys, autojunk=False)
+        return [Words(op, " ".join(run)) for op, run in (("-", a), ("+", b)) if run]
+    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
     blocks = [m for m in matcher.get_matching_blocks() if m.size >= LEAST_WORDS or not m.size or m.size in (len(a), len(b))]
     found: list[Words] = []
     at, other_at = 0, 0
     for start, other_start, size in blocks:
         runs = ("-", a[at:start]), ("+", b[other_at:other_start]), ("=", b[other_start : other_start + size])
-        found += [Words(op, "".join(run)) for op, run in runs if run]
+        found += [Words(op, " ".join(run)) for op, run in runs if run]
         at, other_at = start + size, other_start + size
     return found
 
