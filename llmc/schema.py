@@ -227,6 +227,89 @@ class GateConfig:
 
 
 @dataclass
+class PriceOverride:
+    """A price of your own contract. Amounts are text, so that no digit of theirs is lost."""
+
+    provider: str = MISSING
+    model: str = MISSING
+    input_usd_per_million: str = MISSING
+    output_usd_per_million: str = MISSING
+    cache_read_usd_per_million: str | None = None
+    """None: as ``input``."""
+    cache_write_usd_per_million: str | None = None
+    variant: str | None = None
+    valid_from: str | None = None
+    source: str = MISSING
+    checked: str = MISSING
+
+
+@dataclass
+class HardwareConfig:
+    """What local work costs whether or not there is any."""
+
+    purchase_usd: str | None = None
+    resale_usd: str = "0"
+    lifetime_months: float = 36
+    rent_usd_per_month: str | None = None
+    maintenance_usd_per_month: str | None = None
+    source: str = ""
+    checked: str = ""
+
+
+@dataclass
+class PriceConfig:
+    name: str = MISSING
+    variant: str | None = None
+    overrides: list[PriceOverride] = field(default_factory=list)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+
+
+@dataclass
+class PowerConfig:
+    name: str = MISSING
+    meters: list[str] = field(default_factory=list)
+    busy_watts: float | None = None
+    idle_watts: float | None = None
+    tariff_usd_per_kwh: str | None = None
+    pue: str = "1"
+    source: str = ""
+    checked: str = ""
+
+
+@dataclass
+class LimitConfig:
+    """None: no limit. ``period`` only matters to the budgets of a project and a model."""
+
+    usd: str | None = None
+    requests: int | None = None
+    tokens: int | None = None
+    period: str = "month"
+
+
+@dataclass
+class BudgetConfig:
+    name: str = MISSING
+    run: LimitConfig = field(default_factory=LimitConfig)
+    day: LimitConfig = field(default_factory=LimitConfig)
+    week: LimitConfig = field(default_factory=LimitConfig)
+    month: LimitConfig = field(default_factory=LimitConfig)
+    project: LimitConfig = field(default_factory=LimitConfig)
+    model: LimitConfig = field(default_factory=LimitConfig)
+    calls: str = "all"
+    lost_calls: str = "count"
+    unknown_price: str = "refuse"
+    warn_at: list[float] = field(default_factory=list)
+    warn_command: list[str] = field(default_factory=list)
+    warn_exit: bool = False
+
+
+@dataclass
+class MonitorConfig:
+    otel: bool = False
+    prometheus: str | None = None
+
+
+@dataclass
 class RunConfig:
     """What every target is given."""
 
@@ -242,6 +325,14 @@ class RunConfig:
     policy: dict[str, Any] = field(default_factory=dict)
     cache: CacheConfig = field(default_factory=CacheConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    price: PriceConfig = field(default_factory=PriceConfig)
+    power: PowerConfig = field(default_factory=PowerConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    project: str = "default"
+    tags: list[str] = field(default_factory=list)
+    ledger: str | None = None
+    timezone: str | None = None
 
     input: str | None = None
     output: str | None = None

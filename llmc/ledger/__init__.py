@@ -54,7 +54,8 @@ class Ledger:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_by = 0
-        self._runs: dict[str, tuple[int, Run]] = {}
+        self._runs: dict[str, Run] = {}
+        self._run_keys: dict[str, int] = {}
         self._prices: dict[Price, int] = {}
 
     @classmethod
@@ -143,7 +144,7 @@ class Ledger:
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                self._runs.clear()  # keys that were made in it are gone with it
+                self._run_keys.clear()  # those that were made in it are gone with it
                 self._prices.clear()
                 raise
 
@@ -172,14 +173,14 @@ class Ledger:
 
     def start(self, run: Run) -> None:
         """Make a run known; what it records names it."""
-        self._runs[run.run_id] = (0, run)
+        self._runs[run.run_id] = run
         if not self.spooling:
             with suppress(*_BUSY_OR_BROKEN), self.transaction() as connection:
-                self._run_key(connection, run)
+                self.run_key(connection, run)
 
     def record(self, row: Recorded) -> None:
         """Put one thing on record; it is on the disk when this returns. The same id again changes nothing."""
-        run = self._runs[row.run_id][1]
+        run = self._runs[row.run_id]
         if not self.spooling:
             try:
                 with self.transaction() as connection:
@@ -187,7 +188,6 @@ class Ledger:
             except _BUSY_OR_BROKEN as error:
                 if isinstance(error, sqlite3.IntegrityError):
                     raise LedgerError(f"not a valid record: {error}") from error
-                self._runs[run.run_id] = (0, run)
             else:
                 return
         spool.put(self.path, run, row)
@@ -207,7 +207,7 @@ class Ledger:
         _insert(
             connection,
             "run_ends",
-            run=self._run_key(connection, run),
+            run=self.run_key(connection, run),
             ended_us=run.ended_us,
             status=run.status,
             original_bytes=run.original_bytes,
@@ -218,7 +218,7 @@ class Ledger:
         """Inside a transaction; an event's reservation is given back with it."""
         values = {f.name: getattr(row, f.name) for f in fields(row)}
         del values["run_id"]
-        values["run"] = self._run_key(connection, run)
+        values["run"] = self.run_key(connection, run)
         if isinstance(row, Event):
             values["price"] = self.price_key(connection, row.price)
             _insert(connection, "events", **values)
@@ -226,17 +226,19 @@ class Ledger:
         else:
             _insert(connection, "documents" if isinstance(row, Document) else "energy", **values)
 
-    def _run_key(self, connection: sqlite3.Connection, run: Run) -> int:
-        key = self._runs.get(run.run_id, (0, run))[0]
-        if key:
+    def run_key(self, connection: sqlite3.Connection, run: Run) -> int:
+        """The row of a run, made when there is none; inside a transaction."""
+        if key := self._run_keys.get(run.run_id):
             return key
-        names = ("run_id", "project", "target", "config_hash", "host", "started_us", "profile", "model")
-        _insert(connection, "runs", **{name: getattr(run, name) for name in names})
-        key = int(connection.execute("SELECT run FROM runs WHERE run_id = ?", (run.run_id,)).fetchone()[0])
-        for tag in dict.fromkeys(run.tags):
-            _insert(connection, "tags", run=key, tag=tag)
-        self._runs[run.run_id] = (key, run)
-        return key
+        found = connection.execute("SELECT run FROM runs WHERE run_id = ?", (run.run_id,)).fetchone()
+        if found is None:
+            names = ("run_id", "project", "target", "config_hash", "host", "started_us", "profile", "model")
+            _insert(connection, "runs", **{name: getattr(run, name) for name in names})
+            found = connection.execute("SELECT run FROM runs WHERE run_id = ?", (run.run_id,)).fetchone()
+            for tag in dict.fromkeys(run.tags):
+                _insert(connection, "tags", run=found[0], tag=tag)
+        self._run_keys[run.run_id] = int(found[0])
+        return int(found[0])
 
     def price_key(self, connection: sqlite3.Connection, price: Price) -> int:
         """The row of a price, made when there is none; inside a transaction."""

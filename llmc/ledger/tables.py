@@ -114,7 +114,8 @@ CREATE TABLE reservations (
   process_started REAL NOT NULL,  -- a pid is used again, a pid with its birth is not
   call TEXT NOT NULL,             -- JSON of the call, to record it when its process dies
   model TEXT NOT NULL,
-  cost_pico INTEGER,
+  local INTEGER NOT NULL,
+  cost_pico INTEGER,              -- NULL: unknown, or local
   tokens INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
