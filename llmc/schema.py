@@ -92,6 +92,9 @@ class EngineConfig:
     """Somebody else runs it: ``provider=`` says who, and no weights are needed here."""
     backends: list[str] = field(default_factory=list)
     package: str | None = None
+    needs_file: bool = True
+    """It serves a GGUF file that ``llmc pull`` fetches; False: it fetches or holds its own weights."""
+    url: str | None = None
     start_timeout_seconds: float = 120
     request_timeout_seconds: float = 600
     threads: int | None = None

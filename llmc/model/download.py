@@ -91,14 +91,14 @@ def exclusive(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
         yield
 
 
-def require_space(folder: Path, needed_bytes: int) -> None:
+def require_space(folder: Path, needed_bytes: int, hint: str = "LLMC_HOME=/a/larger/disk llmc pull") -> None:
     """PullError unless the file system has room for that many more bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed_bytes + MARGIN_BYTES:
         raise PullError(
             f"{folder} has {units.size(free)} free, {units.size(needed_bytes)} are needed",
-            hint="LLMC_HOME=/a/larger/disk llmc pull",
+            hint=hint,
         )
 
 

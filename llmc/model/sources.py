@@ -38,6 +38,8 @@ class Pulled:
     sha256: str
     downloaded_bytes: int
     """0: they were here already."""
+    server: str = ""
+    """The Ollama server that keeps them, when they are not a file of ours; then there is no ``path``."""
 
 
 def here(weights: Weights) -> Pulled | None:

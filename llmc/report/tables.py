@@ -82,8 +82,9 @@ def _(result: Plan, console: Console) -> None:
 
 @_render.register
 def _(result: Pulled, console: Console) -> None:
+    where = ("server", result.server) if result.server else ("path", result.path)
     how = f"downloaded {units.size(result.downloaded_bytes)}" if result.downloaded_bytes else "was here already"
-    _grid(console, [(result.name, f"{units.size(result.bytes)}, {how}"), ("sha256", result.sha256), ("path", result.path)])
+    _grid(console, [(result.name, f"{units.size(result.bytes)}, {how}"), ("sha256", result.sha256), where])
 
 
 @_render.register

@@ -1,7 +1,19 @@
-"""llmc pull: the weights a configuration means, downloaded once and checked."""
+"""llmc pull: the weights a configuration means, downloaded once and checked.
+
+For ``engine=ollama`` the user's Ollama server fetches its own model into its own store, and we watch.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+import httpx
 
 from llmc import units
+from llmc.engine import ollama
+from llmc.engine._http import is_loopback
 from llmc.model import sources, weights
+from llmc.model.download import require_space
 from llmc.model.sources import Pulled
 from llmc.report import progress
 from llmc.schema import RunConfig
@@ -9,6 +21,12 @@ from llmc.target.doctor import Diagnosis
 
 
 def pull(config: RunConfig, doctor: Diagnosis) -> Pulled | str:
+    if config.engine.name == "ollama":
+        doctor.require()
+        return asyncio.run(_by_ollama(config))
+    if not config.engine.needs_file:
+        doctor.require()
+        return f"nothing: {config.engine.name} fetches its own weights when it starts"
     wanted = weights(config)
     doctor.require()
     found = None if config.force else sources.here(wanted)
@@ -25,3 +43,32 @@ def pull(config: RunConfig, doctor: Diagnosis) -> Pulled | str:
             progress.say(f"another llmc is downloading {wanted.name}: waiting for it", quiet=config.quiet)
 
         return sources.pull(wanted, force=config.force, on_bytes=on_bytes, on_wait=on_wait)
+
+
+async def _by_ollama(config: RunConfig) -> Pulled | str:
+    server, tag = ollama.connect(config), ollama.tag(config)
+    try:
+        await ollama.reach(server)
+        found = await server.find(tag)
+        if found and not config.force:
+            here = Pulled(found.name, "", found.bytes, found.digest, 0, server.url)
+            return f"nothing: {found.name} is in {server.url}" if config.dry_run else here
+        file = config.model.files.get(config.quant.gguf or "")
+        if config.dry_run:
+            size = f", about {units.size(file.bytes)}," if file else ""
+            return f"have {server.url} pull {tag}{size} into its own store"
+        store = _store()
+        if file and store and is_loopback(httpx.URL(server.url).host):
+            require_space(store, file.bytes, "free some of it, or set OLLAMA_MODELS for the server")
+        with progress.download(f"{tag} ({server.url})", quiet=config.quiet) as on_bytes:
+            found, received = await server.pull(tag, on_bytes)
+        return Pulled(found.name, "", found.bytes, found.digest, received, server.url)
+    finally:
+        await server.aclose()
+
+
+def _store() -> Path | None:
+    """Where an Ollama of this machine keeps its models, if that can be seen; None: the server will say when it is full."""
+    given = os.environ.get("OLLAMA_MODELS")
+    places = [Path(given)] if given else [Path("~/.ollama/models").expanduser(), Path("/usr/share/ollama/.ollama/models")]
+    return next((place for place in places if os.access(place, os.X_OK)), None)
