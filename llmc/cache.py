@@ -24,9 +24,12 @@ from typing import Any, Protocol, Self
 import diskcache
 from diskcache.core import MODE_RAW
 
+CACHED_VIEWS = "views"
+"""Its folder, below ``llmc.state.cache``."""
 CLOCK_SECONDS = 60.0  # a clock that is set right by less than this, has not jumped
 BUSY_SECONDS = 2.0  # waited for another process that is writing; then it is a miss, or not kept
 MAX_VALUE_BYTES = 1 << 20  # a view is a few kB; nothing larger is kept, nor read
+ATTEMPT_FIELDS = ("tier", "outcome", "reason", "by", "model", "model_digest", "cause")
 # SQLite's locks and shared memory do not work across machines.
 NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
 NETWORK |= {"fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs"}
@@ -38,18 +41,15 @@ class CachedView:
 
     kind: str
     text: str
+    """``""`` for a document that has no view."""
     keys: tuple[str, ...]
     """Passages that the model listed as key facts, word for word as in the source."""
     source_tokens: int
     tokens: int
-    tokens_by: str
-    tier: str
-    """The rung that made it."""
-    model: str | None
-    model_digest: str | None
-    prompt_hash: str | None
+    attempts: tuple[dict[str, str], ...]
+    """How it came to be: ``ATTEMPT_FIELDS`` of each step, the last one being what was kept."""
     prompt_tokens: int
-    """Of all attempts at it, the refused ones included: what a hit saves."""
+    """Of all attempts together: what a hit saves."""
     output_tokens: int
 
 
@@ -160,7 +160,8 @@ class ViewCache:
             self._cache.close()
             self._cache = None
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """Entries it holds now."""
         return len(self._cache) if self._cache is not None else 0
 
     def get(self, key: bytes) -> CachedView | None:
@@ -203,9 +204,12 @@ class ViewCache:
         if not -CLOCK_SECONDS <= age_seconds < self.ttl_seconds:
             return None
         for each in fields(CachedView):
-            if not isinstance(row[each.name], list if each.name == "keys" else each.type):  # type: ignore[arg-type]
+            if type(row[each.name]) is not (each.type if each.type in (str, int) else list):
                 raise _Damaged(f"{each.name} is a {type(row[each.name]).__name__}")
-        return CachedView(**{**row, "keys": tuple(map(str, row["keys"]))})
+        attempts = [{name: str(attempt[name]) for name in ATTEMPT_FIELDS} for attempt in row["attempts"]]
+        if not attempts:
+            raise _Damaged("a view that nothing made")
+        return CachedView(**{**row, "keys": tuple(map(str, row["keys"])), "attempts": tuple(attempts)})
 
     @contextmanager
     def _guarded(self, what: str) -> Iterator[None]:

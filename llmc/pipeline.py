@@ -33,9 +33,10 @@ from llmc.parts import Part, lock
 from llmc.route import Stopped
 from llmc.route.tier import Tally
 from llmc.schema import ViewConfig
-from llmc.view import Attempt, View
+from llmc.view import REUSED, Attempt, View
 from llmc.view.ladder import Ladder, no_view
 from llmc.view.prompt import prompt_hash
+from llmc.view.reuse import Reused
 from llmc.writer import Writer
 
 DISK_HINT = "what the archive holds is intact; make room for it and run the same command again"
@@ -89,6 +90,7 @@ class Summary:
     """Gists kept in this run, by the rung and model that wrote them."""
     steps_down: dict[str, dict[str, int]] = field(default_factory=dict)
     """For each rung, how many documents left it for the next one, by cause."""
+    reused: Reused = field(default_factory=Reused)
     interrupted: bool = False
 
 
@@ -271,6 +273,7 @@ def compress_exact(
     codec: Codec,
     *,
     force: bool = False,
+    grouping: bool = True,
     workers: int | None = None,
     progress: Progress,
     summary: Summary,
@@ -287,7 +290,15 @@ def compress_exact(
         progress.stored += count
         progress.bytes += size
 
-    writer = Writer(output, codec, force=force, workers=workers, on_stored=stored, on_warning=summary.warnings.append)
+    writer = Writer(
+        output,
+        codec,
+        force=force,
+        grouping=grouping,
+        workers=workers,
+        on_stored=stored,
+        on_warning=summary.warnings.append,
+    )
     try:
         with writer:
             document = first
@@ -321,7 +332,7 @@ def _count_steps(summary: Summary, made: View) -> None:
         if attempt.by:
             last[attempt.by] = attempt  # of a rung asked twice, the second try's reason is the one that sent it on
     for by, attempt in last.items():
-        if attempt.outcome == "kept":
+        if attempt.outcome in ("kept", *REUSED):
             name = f"{attempt.model} ({by})"
             summary.gists_by[name] = summary.gists_by.get(name, 0) + 1
         else:
@@ -338,13 +349,16 @@ def compress(
     json_field: str = "text",
     max_failures: int | None = None,
     force: bool = False,
+    grouping: bool = True,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Both stages. Ctrl-C ends it early with ``interrupted`` set: what is done is kept, the same call goes on from there."""
     progress = progress or Progress()
     summary = Summary(str(output))
-    compress_exact(selection, output, codec, force=force, workers=workers, progress=progress, summary=summary)
+    compress_exact(
+        selection, output, codec, force=force, grouping=grouping, workers=workers, progress=progress, summary=summary
+    )
     if ladder.view.name == "none" or summary.interrupted:
         return summary
     archive = Archive.open(output, [codec])
@@ -378,4 +392,6 @@ def compress(
         ) from error
     finally:
         summary.view_seconds = time.perf_counter() - started
+        if ladder.reuse:
+            summary.reused = ladder.reuse.reused()
     return summary

@@ -327,6 +327,8 @@ class RunConfig:
     view: ViewConfig = field(default_factory=ViewConfig)
     policy: dict[str, Any] = field(default_factory=dict)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    similarity: float | None = 0.85
+    grouping: bool = True
     gate: GateConfig = field(default_factory=GateConfig)
     price: PriceConfig = field(default_factory=PriceConfig)
     power: PowerConfig = field(default_factory=PowerConfig)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from llmc import cache
 from llmc.cache import CachedView, ViewCache
 
-VIEW = CachedView("gist", "Rent is 4,850 EUR.", ("4,850 EUR",), 200, 8, "qwen", "local", "qwen", "ab12", "c0ffee", 230, 31)
+KEPT = {"tier": "gist", "outcome": "kept", "reason": "", "by": "local", "model": "qwen", "model_digest": "ab12", "cause": ""}
+VIEW = CachedView("gist", "Rent is 4,850 EUR.", ("4,850 EUR",), 200, 8, (KEPT,), 230, 31)
 
 
 class Clock:
@@ -75,7 +76,7 @@ def test_what_was_put_is_found_by_the_same_text_and_settings_only(opened: Callab
 @given(text=st.text(), quote=st.text(), tokens=st.integers(0, 2**40))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 def test_any_text_comes_back_as_it_was(opened: Callable[..., ViewCache], text: str, quote: str, tokens: int):
-    view = replace(VIEW, text=text, keys=(quote,), tokens=tokens, model=None)
+    view = replace(VIEW, text=text, keys=(quote,), tokens=tokens)
     opened().put(cache.key(text), view)
     assert opened().get(cache.key(text)) == view
 
@@ -97,7 +98,7 @@ def test_it_holds_exactly_as_many_as_it_was_told_and_the_newest(opened: Callable
     views = opened(entries=50)
     for i in range(120):
         views.put(cache.key(str(i)), VIEW)
-        assert len(views) == min(i + 1, 50)
+        assert views.count() == min(i + 1, 50)
     assert [i for i in range(120) if views.get(cache.key(str(i)))] == list(range(70, 120))
 
 
@@ -106,7 +107,7 @@ def test_a_smaller_limit_acts_with_the_next_entry(opened: Callable[..., ViewCach
         opened().put(cache.key(str(i)), VIEW)
     fewer = opened(entries=5)
     fewer.put(cache.key("new"), VIEW)
-    assert len(fewer) == 5
+    assert fewer.count() == 5
 
 
 def test_an_entry_is_found_for_its_time_and_no_longer_and_a_hit_does_not_renew_it(
@@ -119,7 +120,7 @@ def test_an_entry_is_found_for_its_time_and_no_longer_and_a_hit_does_not_renew_i
     clock.now += 1
     assert views.get(cache.key("text")) is None
     views.put(cache.key("other"), VIEW)
-    assert len(views) == 1
+    assert views.count() == 1
 
 
 def test_a_shorter_time_holds_for_entries_that_are_there(opened: Callable[..., ViewCache], clock: Clock):
@@ -137,7 +138,7 @@ def test_a_clock_set_back_makes_no_entry_live_longer_and_new_ones_are_kept(opene
     for i in range(5):
         views.put(cache.key(f"now {i}"), VIEW)
     assert all(views.get(cache.key(f"now {i}")) for i in range(5))
-    assert len(views) == 5
+    assert views.count() == 5
     clock.now -= 10  # a clock set right by seconds costs nothing
     assert views.get(cache.key("now 4")) == VIEW
 
@@ -193,7 +194,10 @@ def test_a_row_that_is_no_view_is_a_miss(opened: Callable[..., ViewCache], tmp_p
     assert len(opened.said) <= 1
 
 
-@pytest.mark.parametrize(("field", "wrong"), [("text", None), ("tokens", "8"), ("keys", "a"), ("model", 5), ("kind", ["x"])])
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [("text", None), ("tokens", "8"), ("keys", "a"), ("attempts", []), ("attempts", [{"tier": "gist"}]), ("kind", 5)],
+)
 def test_a_field_of_another_type_is_a_miss(opened: Callable[..., ViewCache], field: str, wrong: object):
     views = opened()
     views.put(cache.key("text"), replace(VIEW, **{field: wrong}))
@@ -232,7 +236,7 @@ def test_a_counter_that_was_tampered_with_does_not_undo_the_limit(opened: Callab
     views = opened(entries=3)
     for i in range(10):
         views.put(cache.key(str(i)), VIEW)
-    assert len(views) == 3
+    assert views.count() == 3
 
 
 def test_the_folder_is_the_users_alone(opened: Callable[..., ViewCache], tmp_path: Path):
@@ -264,4 +268,4 @@ with cache.ViewCache(Path(sys.argv[1]), entries=100, on_warning=sys.exit) as vie
     running = [subprocess.Popen([*argv, str(n)], stderr=subprocess.PIPE) for n in range(4)]
     said = [process.communicate(timeout=60)[1].decode() for process in running]
     assert [process.returncode for process in running] == [0] * 4, said
-    assert len(opened(entries=100)) == 100
+    assert opened(entries=100).count() == 100

@@ -13,7 +13,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LLMC_HOME", str(tmp_path / "home"))
     views, models, logs = (tmp_path / "home" / name for name in ("cache/views", "cache/models", "state/logs"))
     with cache.ViewCache(views) as opened:
-        opened.put(cache.key("text"), cache.CachedView("gist", "text", (), 9, 3, "m", "local", "m", "d", "p", 9, 3))
+        opened.put(cache.key("text"), cache.CachedView("none", "", (), 9, 3, (), 9, 3))
     for folder in (models, logs):
         folder.mkdir(parents=True)
     for name in ("smollm.gguf", "smollm.gguf.json", "smollm.gguf.lock", "qwen.gguf.part", "own.gguf", "notes.txt"):

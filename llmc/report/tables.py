@@ -34,6 +34,7 @@ from llmc.target.doctor import Diagnosis
 from llmc.target.gate import GateReport, SelfTest
 from llmc.target.read import Listing, Refusals, Shown, Verified, Why
 from llmc.view import View
+from llmc.view.reuse import Reused
 
 LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
 MANY = 12  # items of a list that are shown before "and N more"
@@ -141,12 +142,27 @@ def _(result: CompressReport, console: Console) -> None:
         if run.prompt_tokens
         else ""
     )
+    if reused := _reused(run.reused):
+        rows.append(("reused", reused))
     rows.append(("time", f"{units.seconds(seconds)}{pace}{tokens} · {result.engine}"))
     rows.extend(("warning", warning) for warning in dict.fromkeys(run.warnings))
     _grid(console, rows)
     if run.failed:
         _grid(console, _some(run.failed, "unread"))
     console.print(Text(f"next: llmc show {_argument('archive', run.archive)}"))
+
+
+def _reused(reused: Reused) -> str:
+    said = []
+    if reused.lookups:
+        said.append(f"{reused.hits} of {reused.lookups} views were in the cache ({reused.hit_rate:.0%})")
+    if reused.repeated:
+        said.append(f"{reused.repeated} of a text that came before")
+    if reused.shared:
+        said.append(f"{reused.shared} of a near-duplicate")
+    if tokens := reused.saved_prompt_tokens + reused.saved_output_tokens:
+        said.append(f"{units.count(tokens)} tokens saved")
+    return ", ".join(said)
 
 
 def _sizes(stats: Stats) -> list[tuple[str, ...]]:

@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llmc import state, units
+from llmc.cache import CACHED_VIEWS
 from llmc.errors import UsageError
 from llmc.schema import RunConfig
-
-CACHED_VIEWS = "views"
 
 
 @dataclass(frozen=True, slots=True)

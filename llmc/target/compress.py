@@ -1,10 +1,12 @@
 """llmc compress: documents into an archive, each with a view that passed the check."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmc import codec, pipeline, stats, units
+from llmc import codec, pipeline, state, stats, units
 from llmc.archive import Archive
+from llmc.cache import CACHED_VIEWS, ViewCache
 from llmc.documents import MEMORY_BYTES, Selection, check_output
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
@@ -16,6 +18,7 @@ from llmc.schema import RunConfig
 from llmc.stats import Stats
 from llmc.target.deploy import Deployed
 from llmc.view.ladder import Ladder
+from llmc.view.reuse import Reuse
 
 VIEWS = ("gist", "extract", "none")
 
@@ -58,6 +61,10 @@ def check(config: RunConfig) -> None:
     if not isinstance(made.block_bytes, int) or not 1 <= made.block_bytes <= codec.MAX_BLOCK_BYTES:
         raise UsageError(f"codec.options.block_bytes={made.block_bytes} is not between 1 and {codec.MAX_BLOCK_BYTES}")
     Policy.of(config.policy)
+    if config.similarity is not None and not 0 < config.similarity <= 1:
+        raise UsageError(f"similarity={config.similarity} is not above 0 and at most 1", hint="similarity=null shares no view")
+    if config.cache.entries < 1 or config.cache.ttl_seconds <= 0:
+        raise UsageError("cache.entries and cache.ttl_seconds must be above 0", hint="cache.enabled=false turns it off")
     if config.input != "-":  # what is read from there now is gone for compress
         next(iter(selection(config)), None)
     check_output(Path(config.output).expanduser())
@@ -84,9 +91,20 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
     if config.dry_run:
         return _plan(selection(config), output, config)
     why = deploy.message if isinstance(deploy, LlmcError) else ""
-    ladder = _ladder(config, deploy if isinstance(deploy, Deployed) else None, why)
+    warnings: list[str] = []
+    views = ViewCache(
+        state.cache(CACHED_VIEWS),
+        entries=config.cache.entries,
+        ttl_seconds=config.cache.ttl_seconds,
+        on_warning=warnings.append,
+    )
+    reuse = Reuse(views if config.cache.enabled else None, similarity=config.similarity)
+    ladder = _ladder(config, deploy if isinstance(deploy, Deployed) else None, why, reuse)
     progress = Progress()
-    with display.compress(progress, _heading(config, ladder, why), quiet=config.quiet):
+    with (
+        views if ladder.reuse and reuse.views else nullcontext(),
+        display.compress(progress, _heading(config, ladder, why), quiet=config.quiet),
+    ):
         summary = pipeline.compress(
             selection(config),
             output,
@@ -95,19 +113,21 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
             json_field=config.field,
             max_failures=config.profile.max_failures,
             force=config.force,
+            grouping=config.grouping,
             workers=config.workers,
             progress=progress,
         )
+    summary.warnings.extend(warnings)
     return CompressReport(summary, stats.collect(Archive.open(output)), _served(ladder, why))
 
 
-def _ladder(config: RunConfig, deployed: Deployed | None, why_not: str) -> Ladder:
+def _ladder(config: RunConfig, deployed: Deployed | None, why_not: str, reuse: Reuse) -> Ladder:
     """What ``view=`` and the profile mean, with the rungs that are there."""
     tiers: list[Tier] = []
     if config.view.needs_engine:
         tiers = rungs.tiers(config, deployed=deployed, why_not_deployed=why_not)
     why = why_not or "no rung of profile.ladder is here"
-    return Ladder(config.view, Policy.of(config.policy), tiers, seed=config.seed, why_no_model=why)
+    return Ladder(config.view, Policy.of(config.policy), tiers, seed=config.seed, why_no_model=why, reuse=reuse)
 
 
 def _served(ladder: Ladder, why_not: str) -> str:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from llmc.fidelity import Fact, Span, Verdict, analyse
 
+REUSED = ("cached", "shared")
+"""Outcomes of an attempt whose view was made for another document, or another time."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoundFact:
@@ -31,7 +34,8 @@ class Attempt:
     tier: str
     """What was tried: ``gist``, ``extract`` or ``none``."""
     outcome: str
-    """``kept``; ``refused`` by the fidelity check; ``failed``: the engine did; ``skipped``: not tried."""
+    """``kept``; ``refused`` by the fidelity check; ``failed``: the engine did; ``skipped``: not tried; ``cached``: made before
+    of the same text; ``shared``: made of a near-duplicate. What is used again has passed the check again."""
     reason: str = ""
     prompt_tokens: int = 0
     output_tokens: int = 0

@@ -7,22 +7,28 @@ budget goes), then the same model is asked once more and told what was wrong, th
 
 import asyncio
 import dataclasses
+import json
 import time
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
+import llmc
 from llmc import fidelity
+from llmc.cache import CachedView
 from llmc.errors import EngineError, EngineUnavailable
 from llmc.fidelity import Policy, Span, Verdict
-from llmc.meter import Made, Meter, Unmetered
+from llmc.meter import Call, Made, Meter, Outcome, Unmetered
 from llmc.route import Closed, Resting, cause
 from llmc.route.tier import Asking, Tier, Turn
 from llmc.schema import ViewConfig
-from llmc.view import Attempt, BoundFact, View, bind
+from llmc.view import REUSED, Attempt, BoundFact, View, bind
 from llmc.view import extract as extracting
 from llmc.view import gist as gisting
 from llmc.view.prompt import prompt_hash
+from llmc.view.reuse import Reuse, step_of
 
 MAX_LEFT_OUT = 50  # listed in a receipt; the view itself says how many there are
 ESTIMATED_BYTES_PER_TOKEN = 4  # only where no model is at hand to count; whatever shows it says "estimated"
@@ -65,8 +71,10 @@ class Ladder:
         why_no_model: str = "",
         order: Order = as_written,
         meter: Meter | None = None,
+        reuse: Reuse | None = None,
     ) -> None:
         self.view, self.policy, self.tiers, self.seed = view, policy, tiers, seed
+        self.reuse = reuse if tiers and view.name == "gist" else None  # an extract is made sooner than it is looked up
         self._why_no_model, self._order, self._meter = why_no_model, order, meter or Unmetered()
         counting = [t for t in tiers if t.counts_tokens]
         # All of an archive's tokens are counted by one model: one that runs already, before one that would have to be started.
@@ -85,7 +93,8 @@ class Ladder:
 
     def receipt(self, view: View, sha256: str, config: str) -> dict[str, Any]:
         """What is recorded beside a view: with what it was made, so that it could be made again."""
-        used = next((a for a in reversed(view.attempts) if a.prompt_tokens), None)
+        reused = bool(view.attempts) and view.attempts[-1].outcome in REUSED
+        used = next((a for a in reversed(view.attempts) if a.prompt_tokens or (reused and a.by)), None)
         return {
             "sha256": sha256 or None,
             "model": used and used.model,
@@ -114,13 +123,22 @@ class Ladder:
     async def make(self, source: str, document: str = "", turn: Turn = (0, 0)) -> View:
         """The view of one text. ``turn``: the lowest is asked first when several wait for a model."""
         started = time.perf_counter()
-        view = await self._make(source, document, turn)
+        if self.reuse:
+            view = await self.reuse.view(
+                source,
+                document,
+                self._settings,
+                lambda: self._make(source, document, turn),
+                lambda kept, last, same: self._again(source, document, kept, last, same=same),
+            )
+        else:
+            view = await self._make(source, document, turn)
         last = view.attempts[-1]
         self._meter.made(
             Made(
                 document,
                 view.kind,
-                last.by if last.outcome == "kept" else "",
+                last.by if last.outcome in ("kept", *REUSED) else "",
                 len(source.encode("utf-8", "surrogatepass")),
                 view.source_tokens,
                 view.tokens,
@@ -145,6 +163,54 @@ class Ladder:
             return await self._view("extract", text, candidate, verdict)
         text.attempts.append(Attempt("none", "kept", "nothing passed the check"))
         return dataclasses.replace(no_view(tokens, *text.attempts), verdict=verdict)
+
+    @cached_property
+    def _settings(self) -> str:
+        """All that decides what this ladder makes of a text, as one string."""
+        rungs = [(t.name, t.model_digest, t.attempts, t.compact_share) for t in self.tiers]
+        made_with = [asdict(self.view), asdict(self.policy), self.seed, prompt_hash(), rungs, self.tokens_by, llmc.__version__]
+        return json.dumps(made_with, sort_keys=True, default=str)
+
+    async def _again(self, source: str, document: str, kept: CachedView, last: Attempt, *, same: bool) -> View | None:
+        """A view that was made before, for this document; None when it does not pass the check against this source."""
+        steps = tuple(step_of(step) for step in kept.attempts[:-1]) if same else ()
+        tier = next((t for t in self.tiers for a in (*steps, last) if t.name == a.by), None)
+        if kept.kind == "none":
+            view = no_view(kept.source_tokens, *steps, last)
+        else:
+            tokens = kept.source_tokens if same else await self.tokens(source)
+            policy = self._policy(tier if kept.kind == "gist" else None, self._budget(tokens))
+            verdict = await asyncio.to_thread(
+                fidelity.check, source, kept.text, policy, view_tokens=kept.tokens, source_tokens=tokens
+            )
+            if not verdict.passed:
+                return None
+            facts = (*bind(source, kept.text), *_keys(source, [quote for quote in kept.keys if quote in source]))
+            left_out = tuple(fidelity.left_out(source, kept.text, self.policy)[:MAX_LEFT_OUT])
+            view = View(kept.kind, kept.text, tokens, kept.tokens, facts, left_out, verdict, (*steps, last))
+        if tier:
+            self._note_reuse(tier, document, kept, last)
+        return view
+
+    def _note_reuse(self, tier: Tier, document: str, kept: CachedView, last: Attempt) -> None:
+        tier.tally.cached += 1
+        call = Call(
+            uuid.uuid4().hex,
+            document,
+            tier.name,
+            tier.local,
+            tier.identity.engine,
+            tier.provider,
+            tier.identity.model,
+            1,
+        )
+        outcome = Outcome("cached", last.reason, prompt_tokens=kept.prompt_tokens, output_tokens=kept.output_tokens)
+        tier.meter.settle(call, outcome)
+
+    def _policy(self, tier: Tier | None, budget: int) -> Policy:
+        """The check's policy for what a rung wrote (None: an extract), within the tokens a view may have."""
+        compact_share = max(self.policy.compact_share, tier.compact_share if tier else 0)
+        return dataclasses.replace(self.policy, compact_share=compact_share, max_view_tokens=budget)
 
     async def extract(self, source: str) -> tuple[str, Verdict] | None:
         source_tokens = await self.tokens(source)
@@ -179,7 +245,7 @@ class Ladder:
 
     async def _gist_by(self, tier: Tier, text: _Text, *, wait: bool) -> View | None:
         """What one rung makes of a document, or None; each of its tries is noted with what became of it."""
-        policy = dataclasses.replace(self.policy, compact_share=max(self.policy.compact_share, tier.compact_share))
+        policy = self._policy(tier, text.budget)
         asking = Asking(tier, text.id, text.turn, wait)
         wrong = ""
         for _ in range(1 if self.view.quality == "low" else min(self.view.attempts, tier.attempts)):
