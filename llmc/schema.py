@@ -51,8 +51,6 @@ class ModelConfig:
     name: str = MISSING
     licence: str = MISSING
     instruct: bool = True
-    compact_share: float = 0.0
-    """What the fidelity check's ``policy.compact_share`` is raised to for this model's gists."""
     attempts: int = 2
     """The most that this model is asked for one gist; ``view.attempts`` may ask for less."""
     parameters: int = MISSING

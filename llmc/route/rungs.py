@@ -138,7 +138,6 @@ def _tier(rung: Rung, meter: Meter) -> Tier:
         adaptive=config.profile.adaptive and not rung.local,  # a local engine has as many slots as it was started with
         attempts=config.model.attempts if rung.local else 2,
         counts_tokens=rung.local,
-        compact_share=config.model.compact_share if rung.local else 0.0,
         request_timeout_seconds=config.engine.request_timeout_seconds,
         patience=config.profile.patience,
         meter=meter,

@@ -83,8 +83,6 @@ class Tier:
     """The most that this model is asked for one gist."""
     counts_tokens: bool = True
     """With the model's own tokenizer. False: it estimates."""
-    compact_share: float = 0.0
-    """What the fidelity check's ``policy.compact_share`` is raised to for this model."""
     request_timeout_seconds: float = 600
     patience: PatienceConfig = field(default_factory=PatienceConfig)
     meter: Meter = field(default_factory=Unmetered)

@@ -1,8 +1,9 @@
 """The ladder: one text after another goes from rung to rung, until one gives a view that passes the check.
 
 Each model of the ladder is asked in turn, an extract comes after the last of them, and no view at all after that. A gist that
-is refused is first mended (sentences that were found wrong are left out, must-keep facts are appended by copy, what is over the
-budget goes), then the same model is asked once more and told what was wrong, then the next. Every step is in the receipt.
+is refused is first mended (the source's own sentences for those that were found wrong, must-keep facts appended by copy, what
+is over the budget gone), then the same model is asked once more and told what was wrong, then the next. Every step is in the
+receipt.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from llmc.meter import Call, Made, Meter, Outcome, Unmetered
 from llmc.route import Closed, Resting, cause
 from llmc.route.tier import Asking, Tier, Turn
 from llmc.schema import ViewConfig
-from llmc.view import REUSED, Attempt, BoundFact, View, bind
+from llmc.view import REUSED, Attempt, BoundFact, View, bind, repair
 from llmc.view import extract as extracting
 from llmc.view import gist as gisting
 from llmc.view.prompt import prompt_hash
@@ -167,7 +168,7 @@ class Ladder:
     @cached_property
     def _settings(self) -> str:
         """All that decides what this ladder makes of a text, as one string."""
-        rungs = [(t.name, t.model_digest, t.attempts, t.compact_share) for t in self.tiers]
+        rungs = [(t.name, t.model_digest, t.attempts) for t in self.tiers]
         made_with = [asdict(self.view), asdict(self.policy), self.seed, prompt_hash(), rungs, self.tokens_by, llmc.__version__]
         return json.dumps(made_with, sort_keys=True, default=str)
 
@@ -179,7 +180,7 @@ class Ladder:
             view = no_view(kept.source_tokens, *steps, last)
         else:
             tokens = kept.source_tokens if same else await self.tokens(source)
-            policy = self._policy(tier if kept.kind == "gist" else None, self._budget(tokens))
+            policy = dataclasses.replace(self.policy, max_view_tokens=self._budget(tokens))
             verdict = await asyncio.to_thread(
                 fidelity.check, source, kept.text, policy, view_tokens=kept.tokens, source_tokens=tokens
             )
@@ -206,11 +207,6 @@ class Ladder:
         )
         outcome = Outcome("cached", last.reason, prompt_tokens=kept.prompt_tokens, output_tokens=kept.output_tokens)
         tier.meter.settle(call, outcome)
-
-    def _policy(self, tier: Tier | None, budget: int) -> Policy:
-        """The check's policy for what a rung wrote (None: an extract), within the tokens a view may have."""
-        compact_share = max(self.policy.compact_share, tier.compact_share if tier else 0)
-        return dataclasses.replace(self.policy, compact_share=compact_share, max_view_tokens=budget)
 
     async def extract(self, source: str) -> tuple[str, Verdict] | None:
         source_tokens = await self.tokens(source)
@@ -245,7 +241,6 @@ class Ladder:
 
     async def _gist_by(self, tier: Tier, text: _Text, *, wait: bool) -> View | None:
         """What one rung makes of a document, or None; each of its tries is noted with what became of it."""
-        policy = self._policy(tier, text.budget)
         asking = Asking(tier, text.id, text.turn, wait)
         wrong = ""
         for _ in range(1 if self.view.quality == "low" else min(self.view.attempts, tier.attempts)):
@@ -258,10 +253,10 @@ class Ladder:
                 tier.tally.failed += not isinstance(error, Closed | Resting)
                 text.attempts.append(_tried(tier, "failed", started, error.message, cause(error)))
                 return None
-            content, verdict = await self._checked(text.source, text.tokens, draft.text, text.budget, draft.run, policy)
+            content, verdict, mended = await self._checked(text.source, text.tokens, draft.text, text.budget, draft.run)
             if verdict.passed:
                 tier.tally.kept += 1
-                text.attempts.append(_tried(tier, "kept", started, draft=draft))
+                text.attempts.append(_tried(tier, "kept", started, mended, draft=draft))
                 return await self._view("gist", text, content, verdict, _keys(text.source, draft.quotes))
             tier.tally.refused += 1
             wrong = refusal(verdict)
@@ -273,37 +268,37 @@ class Ladder:
         started = time.perf_counter()
         # Sentences are chosen by their share of the characters; dense ones hold more tokens than that.
         content = await asyncio.to_thread(extracting.extract, source, int(budget * 0.85), source_tokens)
-        content, verdict = await self._checked(source, source_tokens, content, budget, None, self.policy)
-        outcome, reason = ("kept", "") if verdict.passed else ("refused", refusal(verdict))
+        content, verdict, mended = await self._checked(source, source_tokens, content, budget, None)
+        outcome, reason = ("kept", mended) if verdict.passed else ("refused", refusal(verdict))
         return Attempt("extract", outcome, reason, seconds=time.perf_counter() - started), content, verdict
 
     async def _checked(
-        self, source: str, source_tokens: int, content: str, budget: int, run: fidelity.Run | None, policy: Policy
-    ) -> tuple[str, Verdict]:
-        """The text as it would be kept, with its verdict: cut to the budget at sentences, must-keep facts appended by copy;
-        if that is refused, once more without the sentences that were found wrong."""
-        best: tuple[str, Verdict] | None = None
-        for _ in range(2):
+        self, source: str, source_tokens: int, content: str, budget: int, run: fidelity.Run | None
+    ) -> tuple[str, Verdict, str]:
+        """The text as it would be kept, its verdict, how it was mended: cut to the budget at sentences, must-keep facts
+        appended by copy; if that is refused, with the source's sentences in place of the wrong ones, then without these."""
+        first: tuple[str, Verdict, str] | None = None
+        how = ""
+        for mend in (repair.replaced, repair.without, None):
             candidate, tokens = await self._declared(source, source_tokens, content, budget)
             verdict = await asyncio.to_thread(
                 fidelity.check,
                 source,
                 candidate,
-                dataclasses.replace(policy, max_view_tokens=budget),
+                dataclasses.replace(self.policy, max_view_tokens=budget),
                 run=run,
                 view_tokens=tokens,
                 source_tokens=source_tokens,
             )
-            if verdict.passed or best is None:
-                best = candidate, verdict
             if verdict.passed:
+                return candidate, verdict, how
+            first = first or (candidate, verdict, "")
+            mended = mend(source, content, verdict) if mend else ""
+            if not mended or mended == content:
                 break
-            repaired = without_wrong_sentences(content, verdict)
-            if not repaired or repaired == content:
-                break
-            content = repaired
-        assert best is not None
-        return best
+            content, how = mended, f"mended: wrong sentences {'replaced' if mend is repair.replaced else 'left out'}"
+        assert first is not None
+        return first
 
     async def _declared(self, source: str, source_tokens: int, content: str, budget: int) -> tuple[str, int]:
         """The text with its must-keep facts, within the budget: sentences from the end make room for them."""
@@ -357,17 +352,3 @@ def _keys(source: str, quotes: Sequence[str]) -> tuple[BoundFact, ...]:
 def refusal(verdict: Verdict) -> str:
     """One line: each failed check with its first piece of evidence."""
     return "; ".join(f"{c.name}: {c.evidence[0].message if c.evidence else 'failed'}" for c in verdict.checks if not c.passed)
-
-
-def without_wrong_sentences(content: str, verdict: Verdict) -> str:
-    """The view less every sentence that a failed check points at; ``""`` when a failure has no place in the view."""
-    spans = []
-    for check in verdict.checks:
-        if not check.passed:
-            places = [e.view for e in check.evidence if e.view is not None]
-            if not places:
-                return ""
-            spans.extend(places)
-    sentences = fidelity.analyse(content).sentences
-    kept = [s for s in sentences if not any(p.start < s.end and s.start < p.end for p in spans)]
-    return " ".join(content[s.start : s.end] for s in kept)

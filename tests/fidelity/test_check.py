@@ -238,6 +238,6 @@ def test_a_sentence_strung_together_from_all_over_the_text_is_refused_where_the_
         "All connections were held by the stock report, which had not finished at 06:00 as it should."
     )
     view = "At 09:14 the 95th percentile alert fired for a report, which had not finished at 06:00 as it should."
-    assert check(source, view, Policy())["grounding"].passed
-    assert not check(source, view, Policy(compact_share=0.8))["grounding"].passed
-    assert check(source, source.split(". ")[1] + ".", Policy(compact_share=0.8))["grounding"].passed
+    assert check(source, view, Policy(compact_share=0))["grounding"].passed
+    assert not check(source, view, Policy(compact_share=0.65))["grounding"].passed
+    assert check(source, source.split(". ")[1] + ".", Policy(compact_share=0.65))["grounding"].passed
