@@ -113,6 +113,8 @@ class ProviderConfig:
     """The environment variable that holds the key; None: it wants none."""
     model: str = ""
     context_tokens: int = 128_000
+    reasoning_tokens: int = 0
+    """What a model may spend on thinking, added to the limit of every answer."""
     max_tokens_field: str = "max_completion_tokens"
     answer_format: str = "schema"
     """The most the answer's form may be bound to: ``schema``, ``loose_schema`` (without lengths), ``json_object``, ``text``."""
@@ -144,6 +146,7 @@ class PatienceConfig:
     deadline_seconds: float = 120
     rest_after_failures: int = 5
     rest_seconds: float = 30
+    health_seconds: float = 5
 
 
 @dataclass

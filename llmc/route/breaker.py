@@ -33,7 +33,7 @@ class Breaker:
         """Whether a request may go now. Who is admitted must report :meth:`succeeded`, :meth:`failed` or :meth:`withdrew`."""
         if self._until is None:
             return True
-        if self._trial or self._clock() < self._until:
+        if self._trial or self.wait_seconds():
             return False
         self._trial = True
         return True

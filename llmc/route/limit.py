@@ -29,7 +29,7 @@ class Limit:
         self._numbers = itertools.count()
         self._fastest: dict[int, float] = {}  # seconds, by the number of binary digits of the tokens
         self._slowness = 1.0
-        self._since_decrease = 0
+        self._sent_before = 0  # requests still out that were sent before the last decrease
         self._stopped = False
         self.in_use = 0
 
@@ -64,6 +64,7 @@ class Limit:
 
     def _give_back(self) -> None:
         self.in_use -= 1
+        self._sent_before = max(0, self._sent_before - 1)
         self._admit()
 
     def _admit(self) -> None:
@@ -89,7 +90,6 @@ class Limit:
         self._fastest[length] = min(seconds, self._fastest.get(length, seconds))
         now = seconds / max(self._fastest[length], 1e-9)
         self._slowness += SMOOTHING * (now - self._slowness)
-        self._since_decrease += 1
         if self._slowness > SLOW:
             self.too_much()
         elif self.waiting:
@@ -97,7 +97,7 @@ class Limit:
             self._admit()
 
     def too_much(self) -> None:
-        """The server has more than it can do. Answers to what was sent before the last decrease do not count twice."""
-        if self._most is not None and self._since_decrease >= self.in_use:
+        """The server has more than it can do. What was sent before the last decrease says nothing about the bound of now."""
+        if self._most is not None and not self._sent_before:
             self._bound = max(1.0, self._bound * DECREASE)
-            self._since_decrease = 0
+            self._sent_before = self.in_use

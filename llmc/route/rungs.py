@@ -15,7 +15,7 @@ import psutil
 
 from llmc import engine as engines
 from llmc import machine
-from llmc.engine import Engine
+from llmc.engine import Engine, openai
 from llmc.errors import EngineUnavailable, UsageError
 from llmc.meter import Meter, Unmetered
 from llmc.model import weights
@@ -77,6 +77,8 @@ def _rung(config: RunConfig, name: str) -> Rung:
         known = ", ".join(["local", *config.profile.rungs])
         raise UsageError(f"profile.ladder names {name!r}; known are {known}", hint="llmc compress --cfg job -p profile")
     if special is None:
+        if config.engine.cloud:
+            openai.check(config)
         return Rung("cloud" if config.engine.cloud else name, config)
     profile = replace(
         config.profile,
@@ -85,6 +87,8 @@ def _rung(config: RunConfig, name: str) -> Rung:
     )
     own = {key: value for key in ("model", "engine", "backend", "quant") if (value := getattr(special, key)) is not None}
     rung = Rung(name, replace(config, profile=profile, **own))
+    if not rung.local:
+        openai.check(rung.config)
     return replace(rung, absent=_absent(rung))
 
 

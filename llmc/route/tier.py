@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from llmc.engine import Engine, Generation, Message
+from llmc.engine import Engine, Generation, Health, Message
 from llmc.errors import EngineBusy, EngineDenied, EngineError, EngineTimeout, EngineUnavailable, LlmcError
 from llmc.meter import Call, Meter, Outcome, Unmetered
 from llmc.route import Closed, Resting, cause, deserves_another_try
@@ -95,6 +95,7 @@ class Tier:
     _mending: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _starts: int = field(init=False, default=0)
     _ours: bool = field(init=False, default=False)
+    _probed: tuple[float, Health] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.limit = Limit(self.concurrency, most=self.batch if self.adaptive else None)
@@ -154,6 +155,16 @@ class Tier:
                 return False
             self._starts += 1
             return True
+
+    async def health(self) -> Health:
+        """What a probe finds; believed for a few seconds. An engine that was not started yet is started."""
+        now = asyncio.get_running_loop().time()
+        if self._probed is None or now - self._probed[0] > self.patience.health_seconds:
+            try:
+                self._probed = now, await (await self.running()).health()
+            except EngineError as error:
+                self._probed = now, Health(False, 0.0, error.message)
+        return self._probed[1]
 
     async def aclose(self) -> None:
         """Leave the connections of this event loop, and end an engine that was started here."""
@@ -235,8 +246,12 @@ class Tier:
         while True:
             if self.why_closed:
                 raise Closed(self.why_closed)
-            if self.breaker.admit():
+            if self.breaker.closed:
                 return
+            if self.breaker.admit():  # to the trial: first the probe, which costs nothing
+                if (found := await self.health()).ok:
+                    return
+                self.breaker.failed(found.reason)
             wait = max(self.breaker.wait_seconds(), POLL_SECONDS)
             if deadline is None or asyncio.get_running_loop().time() + wait > deadline:
                 last = self.breaker.last
