@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "llmc"
 
 # From the bottom. A name stands for a module or for a package with all that is in it.
 LAYERS = (
-    ("errors", "money", "units"),
+    ("breakeven", "errors", "money", "units"),
     ("period", "state"),
     ("meter", "schema"),
     ("codec", "fidelity", "machine", "similar", "text"),
