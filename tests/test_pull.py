@@ -14,7 +14,9 @@ import pytest
 
 from llmc.errors import PullError
 from llmc.model import sources, weights
-from llmc.schema import ModelConfig, ModelFile, RunConfig
+from llmc.schema import EngineConfig, ModelConfig, ModelFile, RunConfig
+from llmc.target.doctor import Diagnosis
+from llmc.target.pull import pull as pull_target
 
 CONTENT = random.Random(1).randbytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -29,6 +31,7 @@ kv_heads: 1
 head_dim: 64
 context_tokens: 512
 files: {{q8_0: {file}}}
+ollama: {{q8_0: "tiny:8b-q8_0", q4_0: "tiny:8b-q4_0"}}
 source: this test
 checked: 2026-11-23
 """
@@ -494,3 +497,71 @@ def test_a_download_that_was_only_not_written_down_is_not_fetched_again(pull, fa
     server = fake("file_server", "--root", root)
     assert pull(server).downloaded_bytes == 0
     assert downloads(server) == []
+
+
+@pytest.fixture
+def by_ollama(llmc_inside, tmp_path, monkeypatch):
+    """``llmc pull engine=ollama model=tiny`` with a server that OLLAMA_HOST names."""
+    publish(tmp_path / "conf", ModelFile(repo="someone/tiny", file="tiny.gguf", bytes=4_000_000))
+    monkeypatch.setenv("LLMC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
+
+    def run(server, *words):
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        return llmc_inside("pull", "engine=ollama", "model=tiny", "--config-dir", tmp_path / "conf", *words)
+
+    return run
+
+
+def pulls(server):
+    return [line for line in server.log if line["path"] == "/api/pull"]
+
+
+def test_an_ollama_server_pulls_into_its_own_store_and_only_once(by_ollama, fake):
+    server = fake("ollama_server", "--library", "tiny:8b-q8_0")
+    said = by_ollama(server).ok().json
+    assert (said["name"], said["server"], said["path"]) == ("tiny:8b-q8_0", server.url, "")
+    assert said["downloaded_bytes"] == 4_013_000
+    assert len(said["sha256"]) == 64
+    assert by_ollama(server).ok().json["downloaded_bytes"] == 0
+    assert len(pulls(server)) == 1
+    assert by_ollama(server, "force=true").ok().json["downloaded_bytes"] == 0
+    assert len(pulls(server)) == 2
+
+
+def test_ollama_is_asked_for_the_tag_of_the_quantisation(by_ollama, fake):
+    server = fake("ollama_server", "--library", "tiny:8b-q4_0")
+    message, hint = by_ollama(server).error(1)
+    assert message == "Ollama's library has no tiny:8b-q8_0"
+    assert hint == "what it has: https://ollama.com/library/tiny/tags"
+
+
+def test_a_dry_run_asks_ollama_for_nothing_but_what_it_has(by_ollama, fake):
+    server = fake("ollama_server", "--library", "tiny:8b-q8_0")
+    assert f"have {server.url} pull tiny:8b-q8_0" in by_ollama(server, "dry_run=true").ok().stdout
+    assert pulls(server) == []
+
+
+def test_no_ollama_server_is_said_at_once_with_the_way_to_start_one(by_ollama, fake):
+    server = fake("ollama_server")
+    server.stop()
+    message, hint = by_ollama(server).error(1)
+    assert message.startswith(f"no Ollama server: {server.url} cannot be reached")
+    assert "https://ollama.com/download" in hint or hint == "ollama serve"
+
+
+def test_a_pull_whose_connection_is_lost_goes_on_by_itself(by_ollama, fake):
+    server = fake("ollama_server", "--library", "tiny:8b-q8_0", "--pull-drop-after", 3, "--pull-drops", 2)
+    assert by_ollama(server).ok().json["downloaded_bytes"] == 4_013_000
+    assert len(pulls(server)) == 3
+
+
+def test_too_little_space_in_the_servers_store_is_said_before_it_pulls(fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
+    server = fake("ollama_server", "--library", "tiny:8b-q8_0")
+    model = ModelConfig(name="tiny", files={"q8_0": ModelFile(bytes=10**18)}, ollama={"q8_0": "tiny:8b-q8_0"})
+    with pytest.raises(PullError) as caught:
+        pull_target(RunConfig(model=model, engine=EngineConfig(name="ollama", url=server.url), quiet=True), Diagnosis())
+    assert caught.value.message.startswith(f"{tmp_path} has ")
+    assert caught.value.hint == "free some of it, or set OLLAMA_MODELS for the server"
+    assert pulls(server) == []

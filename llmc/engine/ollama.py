@@ -154,10 +154,14 @@ async def reach(server: OllamaServer) -> str:
         raise EngineUnavailable(f"no Ollama server: {error.message}", hint=hint) from error
 
 
+def quantisation(config: RunConfig) -> str:
+    """What ``quant=`` means here, as llama.cpp calls it: without one, the first of the model's tags."""
+    return config.quant.gguf or next(iter(config.model.ollama), "")
+
+
 def tag(config: RunConfig) -> str:
     """The model's name in Ollama's library; UsageError when it is not there in this quantisation."""
-    tags = config.model.ollama
-    quant = config.quant.gguf or next(iter(tags), "")
+    tags, quant = config.model.ollama, quantisation(config)
     if quant not in tags:
         what = f"{config.model.name} as {quant.upper()}" if quant else config.model.name
         options = ", ".join(f"quant={each}" for each in tags)

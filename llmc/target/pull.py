@@ -53,7 +53,7 @@ async def _by_ollama(config: RunConfig) -> Pulled | str:
         if found and not config.force:
             here = Pulled(found.name, "", found.bytes, found.digest, 0, server.url)
             return f"nothing: {found.name} is in {server.url}" if config.dry_run else here
-        file = config.model.files.get(config.quant.gguf or "")
+        file = config.model.files.get(ollama.quantisation(config))
         if config.dry_run:
             size = f", about {units.size(file.bytes)}," if file else ""
             return f"have {server.url} pull {tag}{size} into its own store"

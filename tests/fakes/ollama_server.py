@@ -322,7 +322,7 @@ class Handler(BaseHTTPRequestHandler):
         for layer, total in LAYERS.items():
             sha = digest(f"{name} {layer}")
             line = {"status": f"pulling {sha[:12]}", "digest": f"sha256:{sha}", "total": total}
-            yield line
+            yield line | ({"completed": arrived[layer]} if arrived[layer] else {})  # 0 is left out, as Go does
             while arrived[layer] < total:
                 arrived[layer] = min(total, arrived[layer] + 400_000)
                 yield line | {"completed": arrived[layer]}
@@ -334,7 +334,6 @@ class Handler(BaseHTTPRequestHandler):
                     time.sleep(0.06)
                     yield line | {"completed": arrived[layer]}
                 time.sleep(FLAGS.pull_seconds)
-            yield line | {"completed": total}
         yield {"status": "verifying sha256 digest"}
         if once_more("mismatches"):
             arrived["model"] = 0  # the blob is deleted
