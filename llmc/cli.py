@@ -1,8 +1,8 @@
 """The command line: ``llmc TARGET [group=option ...] [key=value ...] [hydra flags]``.
 
-:func:`arrange` is the whole of what differs from plain Hydra: the first bare word is the target, flags go first (Hydra 1.3
-rejects overrides that a flag splits), and paths are quoted, so that a comma or a bracket in a file name is a file name. What
-needs no configuration is answered before Hydra is imported.
+:func:`arrange` is the whole of what differs from plain Hydra: the first bare word is the target, a second one what it is to
+do (``cost verify``), flags go first (Hydra 1.3 rejects overrides that a flag splits), and paths are quoted, so that a comma or
+a bracket in a file name is a file name. What needs no configuration is answered before Hydra is imported.
 """
 
 import os
@@ -77,12 +77,16 @@ def arrange(words: list[str]) -> list[str]:
 
     >>> arrange(["compress", "-m", "input=my notes/a,b", "codec=zstd,ppmd"])
     ['-m', 'target=compress', "input='my notes/a,b'", 'codec=zstd,ppmd']
+    >>> arrange(["cost", "verify"])
+    ['target=cost', 'do=verify']
     """
     flags, others = _split(words)
     target = next((w for w in others if _TARGET_WORD.fullmatch(w)), None)
     if target is None:
         return flags + [_quoted(w) for w in others]
     others.remove(target)
+    known = actions(CONF / "target" / f"{target}.yaml")
+    others = [f"do={word}" if word in known else word for word in others]
     return [*flags, f"target={target}", *(_quoted(w) for w in others)]
 
 
@@ -127,6 +131,12 @@ def summary(file: Path) -> str:
     """What a config file is for: its first line, a comment."""
     with file.open() as lines:
         return lines.readline().lstrip("# ").strip()
+
+
+def actions(file: Path) -> list[str]:
+    """The second words that a target knows: ``# do: verify reprice`` in its YAML."""
+    found = re.search(r"^# do: (.*)$", file.read_text(), re.M) if file.is_file() else None
+    return found[1].split() if found else []
 
 
 def needs(file: Path) -> list[str]:
@@ -174,6 +184,8 @@ def target_help(name: str, file: Path) -> str:
     lines = [f"llmc {name}: {summary(file)}", ""]
     if before := needs(file):
         lines += [f"  first: {', '.join(before)}", ""]
+    if words := actions(file):
+        lines += [f"  llmc {name} [{' | '.join(words)}]", ""]
     for key in file.read_text().splitlines()[1].removeprefix("# keys:").split():
         value, meaning = meanings.get(key, ("", ""))
         lines.append(f"  {key + '=' + (value if value != 'null' else '…'):<22} {meaning}")

@@ -339,6 +339,9 @@ class RunConfig:
     tags: list[str] = field(default_factory=list)
     ledger: str | None = None
     timezone: str | None = None
+    do: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    repricing: str | None = None
 
     input: str | None = None
     output: str | None = None

@@ -250,10 +250,10 @@ class Ledger:
             self._prices[price] = int(found[0])
         return self._prices[price]
 
-    def drain(self, *, keep: bool = False) -> int:
-        """Take in what waits in the spool; how many files. Each leaves the spool after it is in the database."""
+    def drain(self, of: Path | None = None, *, keep: bool = False) -> int:
+        """Take in what waits in the spool (``of`` another ledger); how many files. Each leaves it once it is in."""
         taken = 0
-        for batch in spool.batches(self.path):
+        for batch in spool.batches(of or self.path):
             with self.transaction() as connection:
                 for _, run, row in batch:
                     if row is None:

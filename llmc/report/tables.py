@@ -15,12 +15,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmc import units
+from llmc import money, units
 from llmc.diff import Change, Diff, Side, Words
 from llmc.fidelity import Check, Span
 from llmc.fidelity.beside import beside
 from llmc.fidelity.calibrate import Rate
 from llmc.files import Restored
+from llmc.ledger.reconcile import Line, Reconciled
+from llmc.ledger.reprice import Repriced
 from llmc.make import Plan
 from llmc.model.sources import Pulled
 from llmc.report import one_line, plain
@@ -32,6 +34,7 @@ from llmc.target.compress import CompressReport
 from llmc.target.deploy import Deployed
 from llmc.target.doctor import Diagnosis
 from llmc.target.gate import GateReport, SelfTest
+from llmc.target.ledger import Imported, LedgerVerified
 from llmc.target.read import Listing, Refusals, Shown, Verified, Why
 from llmc.view import View
 from llmc.view.reuse import Reused
@@ -483,6 +486,52 @@ def _(result: SelfTest, console: Console) -> None:
     for what, counts in rows:
         console.print(f"{what:<14} " + ", ".join(f"{word} {n} of {result.runs}" for word, n in sorted(counts.items())))
     console.print(f"{units.seconds(result.seconds)} on {result.machine.machine}; every run: {result.record}", soft_wrap=True)
+
+
+@_render.register
+def _(result: LedgerVerified, console: Console) -> None:
+    table = Table.grid(padding=(0, 2))
+    for check in result.checks:
+        level = "ok" if check.passed else "problem"
+        text = f"{check.name}\n{one_line(check.detail)}" if check.detail else check.name
+        table.add_row(Text(level, style=LEVELS[level]), Text(f"{check.checked:,}"), Text(text))
+    console.print(table)
+
+
+@_render.register
+def _(result: Repriced, console: Console) -> None:
+    known = [money.text(pico) for pico in (result.before_pico, result.after_pico)]
+    rows = [
+        ("costs", f"{known[0]} -> {known[1]}   {result.changed:,} of {result.events:,} calls have another one"),
+        ("unknown", f"{result.unknown_before:,} -> {result.unknown_after:,} calls"),
+        ("asked for", f"llmc cost repricing={result.repricing_id}   what was recorded stays as it is"),
+    ]
+    _grid(console, rows)
+
+
+@_render.register
+def _(result: Reconciled, console: Console) -> None:
+    days = f"{result.first_day} to {result.last_day} (UTC)"
+    console.print(Text(f"{one_line(result.provider)}, {days}: {_drift(result.total, 'usd_pico')}", style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("model", "on record", "on the bill", "drift", "requests", "tokens in", "tokens out"):
+        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
+    for line in result.models:
+        cost = f"{'>= ' if line.unknown_cost else ''}{money.text(line.ours.usd_pico)}" if line.ours.requests else "nothing"
+        bill = money.text(line.theirs.usd_pico) if line.theirs.usd_pico is not None else "does not say"
+        counts = [_drift(line, name) for name in ("usd_pico", "requests", "input_tokens", "output_tokens")]
+        table.add_row(Text(one_line(line.model)), cost, bill, *counts)
+    console.print(table)
+
+
+def _drift(line: Line, name: str) -> str:
+    percent = line.drift_percent(name)
+    return "-" if percent is None else f"{percent:+.1f}%"
+
+
+@_render.register
+def _(result: Imported, console: Console) -> None:
+    console.print(Text(one_line(f"{result.records} records from {result.spool} are in {result.ledger}")))
 
 
 def _argument(key: str, value: str) -> str:

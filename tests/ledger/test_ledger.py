@@ -14,6 +14,18 @@ from llmc.ledger import Filter, Ledger, spool, tables
 from llmc.period import Period
 
 
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "ledger.sqlite3"
+
+
+@pytest.fixture
+def ledger(path):
+    with Ledger.open(path) as opened:
+        opened.start(run())
+        yield opened
+
+
 def total(ledger, where=Filter()):  # noqa: B008
     (found,) = ledger.totals(where)
     return found

@@ -22,6 +22,12 @@ from llmc.ledger.meter import LedgerMeter, open_meter
 from llmc.meter import Call, Made, Outcome
 from llmc.schema import BudgetConfig, LimitConfig, PowerConfig, PriceConfig, RunConfig
 
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "ledger.sqlite3"
+
+
 ROOT = Path(__file__).parent.parent.parent
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OK = Outcome("ok", prompt_tokens=1000, output_tokens=100, seconds=1.5)

@@ -1,0 +1,82 @@
+"""llmc cost verify, reprice, reconcile, import: the ledger's upkeep. None of them changes what was recorded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmc.errors import UsageError
+from llmc.ledger import Ledger, budget, default_path, spool
+from llmc.ledger import reconcile as reconciling
+from llmc.ledger import reprice as repricing
+from llmc.ledger import verify as verifying
+from llmc.ledger.reconcile import Reconciled
+from llmc.ledger.reprice import Repriced
+from llmc.ledger.verify import Check
+from llmc.schema import RunConfig
+
+
+def path(config: RunConfig) -> Path:
+    """The ledger that a configuration means."""
+    return Path(config.ledger).expanduser() if config.ledger else default_path()
+
+
+@dataclass(slots=True)
+class LedgerVerified:
+    """Every check of the ledger, passed or not."""
+
+    ledger: str
+    checks: list[Check]
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if all(check.passed for check in self.checks) else 1
+
+
+@dataclass(slots=True)
+class Imported:
+    """Records that were taken in from the spool of another ledger, or of this one."""
+
+    ledger: str
+    spool: str
+    records: int
+
+
+def verify(config: RunConfig) -> LedgerVerified:
+    with Ledger.read(path(config)) as ledger:
+        return LedgerVerified(str(ledger.path), verifying.verify(ledger))
+
+
+def reprice(config: RunConfig) -> Repriced:
+    file = path(config)
+    Ledger.read(file).close()  # one that is not there is an error, and is not made
+    with Ledger.open(file) as ledger:
+        return repricing.reprice(ledger, config.price, config.power, budget.now(), dry_run=config.dry_run)
+
+
+def reconcile(config: RunConfig) -> Reconciled:
+    if not config.input:
+        raise UsageError("reconcile needs the provider's export", hint="llmc cost reconcile input=usage.csv provider=openai")
+    with Ledger.read(path(config)) as ledger:
+        return reconciling.reconcile(ledger, Path(config.input).expanduser(), config.provider.name, config.columns)
+
+
+def take_in(config: RunConfig) -> Imported:
+    """``import``: what waits in the spool of the ledger ``input`` (this one when not given) comes into this ledger."""
+    file = path(config)
+    source = Path(config.input).expanduser() if config.input else file
+    waiting = spool.waiting(source)
+    if not config.dry_run:
+        with Ledger.open(file) as ledger:
+            if source != file:
+                ledger.drain(source)
+    return Imported(str(file), str(spool.folder(source)), waiting)
+
+
+ACTIONS: dict[str, Callable[[RunConfig], Any]] = {
+    "verify": verify,
+    "reprice": reprice,
+    "reconcile": reconcile,
+    "import": take_in,
+}
+"""The second word of ``llmc cost WORD``."""
