@@ -8,12 +8,14 @@ from llmc.fidelity.analysis import analyse
 from llmc.fidelity.check import check
 from llmc.fidelity.declare import declare, left_out
 from llmc.fidelity.facts import Fact, facts
+from llmc.fidelity.hard_facts import WHOLE
 from llmc.fidelity.policy import Policy
 from llmc.fidelity.sentences import sentences
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Check, Evidence, Run, Verdict
 
 __all__ = [
+    "WHOLE",
     "Check",
     "Evidence",
     "Fact",

@@ -14,6 +14,7 @@ from functools import cached_property
 from llmc.fidelity.facts import Fact, facts
 from llmc.fidelity.identifiers import quoted
 from llmc.fidelity.names import bare
+from llmc.fidelity.pins import Pinned, passages, sections_named
 from llmc.fidelity.sentences import sentences
 from llmc.fidelity.spans import Span
 
@@ -26,6 +27,19 @@ class Analysis:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._pinned: dict[tuple[str, bool], Pinned] = {}
+
+    def pinned(self, pattern: str) -> Pinned:
+        """Where a pattern of ``policy.pins`` matches."""
+        if (pattern, False) not in self._pinned:
+            self._pinned[pattern, False] = passages(self.text, pattern)
+        return self._pinned[pattern, False]
+
+    def sections_named(self, pattern: str) -> Pinned:
+        """The sections that a pattern of ``policy.sections`` names, with their headings."""
+        if (pattern, True) not in self._pinned:
+            self._pinned[pattern, True] = sections_named(self.text, pattern)
+        return self._pinned[pattern, True]
 
     @cached_property
     def facts(self) -> list[Fact]:

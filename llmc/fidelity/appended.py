@@ -21,7 +21,7 @@ PLURAL = {
     "number": "numbers", "money": "amounts", "percent": "percentages", "date": "dates", "time": "times",
     "duration": "durations", "range": "ranges", "version": "versions", "id": "ids", "hash": "hashes", "path": "paths",
     "url": "links", "email": "e-mails", "phone": "phones", "quote": "quotes", "code": "code spans", "name": "names",
-    "pin": "pinned passages",
+    "pin": "pinned passages", "section": "pinned sections",
 }  # fmt: skip
 SINGULAR = {kind: word.removesuffix("s") if kind != "hash" else "hash" for kind, word in PLURAL.items()} | {"money": "amount"}
 _KINDS = {word: kind for table in (PLURAL, SINGULAR) for kind, word in table.items()}
@@ -53,8 +53,8 @@ def own_end(source: Analysis, view: str, pins: Sequence[str] = ()) -> int:
 def _is_copied(source: Analysis, line: str, pins: Sequence[str]) -> bool:
     position = 0
     while position < len(line):
-        pinned = [m.end() for pin in pins if (m := re.compile(pin).match(line, position)) and m[0] and m[0] in source.text]
-        stop = max(pinned) if pinned else line.find("; ", position)
+        pinned = [len(text) for pin in pins for text in source.pinned(pin).texts if line.startswith(text, position)]
+        stop = position + max(pinned) if pinned else line.find("; ", position)
         stop = len(line) if stop < 0 else stop
         if not pinned and not _is_fact(source, line[position:stop]):
             return False

@@ -3,7 +3,8 @@
     Rent falls in spring.
     Also: 4,850 EUR per month; 12 March 2026. [left out: 2 amounts]
 
-The copied pieces are slices of the source, so the line passes the checks for the same reason an extract does.
+The copied pieces are slices of the source, so the line passes the checks for the same reason an extract does. A section that
+the policy pins is copied whole, with its heading, as a paragraph of its own.
 """
 
 from collections import Counter
@@ -11,12 +12,12 @@ from collections import Counter
 from llmc.fidelity.analysis import analyse
 from llmc.fidelity.appended import ALSO, BEHIND, LEFT_OUT, PLURAL, SINGULAR
 from llmc.fidelity.facts import Fact
-from llmc.fidelity.hard_facts import missing
+from llmc.fidelity.hard_facts import WHOLE, missing
 from llmc.fidelity.policy import Policy
 
 
 def left_out(source: str, view: str, policy: Policy | None = None) -> list[Fact]:
-    """Must-keep facts and pinned passages of the source that the view does not hold; a receipt lists them."""
+    """Must-keep facts, pinned passages and pinned sections of the source that the view does not hold; a receipt lists them."""
     return missing(analyse(source), analyse(view), policy or Policy())
 
 
@@ -33,7 +34,13 @@ def declare(source: str, view: str, policy: Policy | None = None, budget_chars: 
         return bare_view if bare_view != view.rstrip() else view
     copied: list[str] = []
     used = len(ALSO) + 1
-    for fact in dropped:
+    for section in (fact for fact in dropped if fact.kind == "section"):
+        if used + len(section.text) + 2 <= budget:
+            used += len(section.text) + 2
+            bare_view = f"{bare_view}\n\n{section.text}".lstrip()
+    for fact in left_out(source, bare_view, policy):
+        if fact.kind == "section":
+            continue
         piece = " ".join(_piece(source, fact).split()) if fact.kind != "pin" else fact.text
         if used + len(piece) + 2 > budget:
             break
@@ -42,7 +49,7 @@ def declare(source: str, view: str, policy: Policy | None = None, budget_chars: 
     lines = [bare_view]
     if copied:
         lines.append(f"{ALSO}{'; '.join(copied)}.")
-    rest = Counter(fact.kind for fact in left_out(source, "\n".join(lines), policy) if fact.kind != "pin")
+    rest = Counter(fact.kind for fact in left_out(source, "\n".join(lines), policy) if fact.kind not in WHOLE)
     footer = _footer(rest) if rest and policy.missing == "declare" else ""
     lines[-1] += f" {footer}" if footer else ""
     return "\n".join(lines)

@@ -11,11 +11,14 @@ from llmc.fidelity.analysis import Analysis, analyse, spellings
 from llmc.fidelity.appended import SINGULAR, declared, declared_span
 from llmc.fidelity.facts import Fact
 from llmc.fidelity.identifiers import quoted
+from llmc.fidelity.pins import SECONDS, holds
 from llmc.fidelity.policy import Policy
+from llmc.fidelity.sections import MOST_TITLE_CHARS, body
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Check, Evidence, failed_check
 
 SEARCHES = 200  # a view with more facts that need a search of the whole source is refused for the rest of them
+WHOLE = ("pin", "section")  # never counted as left out: they are in the view, or there is no view
 _FALLING = re.compile(r"\b(?:fell|fall|drop|decreas|declin|reduc|lower|down|less|minus|cut)", re.IGNORECASE)
 
 
@@ -106,15 +109,19 @@ def recall(source: Analysis, view: Analysis, policy: Policy) -> Check:
     counts = Counter(fact.kind for fact in dropped)
     problems: list[Evidence] = []
     notes: list[Evidence] = []
+    for pattern in (*policy.pins, *policy.sections):
+        if (source.pinned if pattern in policy.pins else source.sections_named)(pattern).spans is None:
+            problems.append(Evidence(f"{pattern!r} could not be looked for within {SECONDS:g} s: a simpler pattern is needed"))
     for fact in dropped:
-        entry = Evidence(f"{SINGULAR[fact.kind]} {fact.text!r} is not in the view", source=Span(fact.start, fact.end))
-        allowed = policy.missing == "declare" and fact.kind != "pin" and said.get(fact.kind) == counts[fact.kind]
+        shown = fact.text if fact.kind != "section" else fact.text.split("\n", 1)[0][:MOST_TITLE_CHARS]
+        entry = Evidence(f"{SINGULAR[fact.kind]} {shown!r} is not in the view", source=Span(fact.start, fact.end))
+        allowed = policy.missing == "declare" and fact.kind not in WHOLE and said.get(fact.kind) == counts[fact.kind]
         (notes if allowed else problems).append(entry)
     return failed_check("recall", problems, notes)
 
 
 def missing(source: Analysis, view: Analysis, policy: Policy) -> list[Fact]:
-    """Must-keep facts and pins of the source that the view does not hold, each once, in the order of the source."""
+    """Must-keep facts, pins and sections of the source that the view does not hold, each once, in the order of the source."""
     held = set(view.by_normal)
     seen: set[tuple[str, str]] = set()
     dropped = []
@@ -125,11 +132,17 @@ def missing(source: Analysis, view: Analysis, policy: Policy) -> list[Fact]:
         if fact.normal not in held and not _held_otherwise(fact, view):
             dropped.append(fact)
     for pin in policy.pins:
-        for match in re.finditer(pin, source.text):
-            if match[0] and ("pin", match[0]) not in seen:
-                seen.add(("pin", match[0]))
-                if match[0] not in view.text:
-                    dropped.append(Fact("pin", match[0], match.start(), match.end(), match[0]))
+        for span in source.pinned(pin).spans or ():
+            text = source.text[span.start : span.end]
+            if ("pin", text) not in seen and text not in view.text:
+                dropped.append(Fact("pin", text, *span, text))
+            seen.add(("pin", text))
+    for name in policy.sections:
+        for span in source.sections_named(name).spans or ():
+            text = source.text[span.start : span.end]
+            if ("section", text) not in seen and not holds(view.text, body(text)):
+                dropped.append(Fact("section", text, *span, text))
+            seen.add(("section", text))
     dropped.sort(key=lambda fact: fact.start)
     return dropped
 

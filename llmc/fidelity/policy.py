@@ -3,7 +3,6 @@
 policy = Policy.of({"must_keep": ["money", "date"], "missing": "refuse", "pins": ["ticket-\\\\d+"]})
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from typing import Any
 
 from llmc.errors import UsageError
 from llmc.fidelity.facts import KINDS
+from llmc.fidelity.pins import problem
 
 LANGUAGES = ("en",)  # the language all checks were measured in
 
@@ -24,6 +24,10 @@ class Policy:
 
     pins: tuple[str, ...] = ()
     """Regular expressions; whatever they match in the source must stand in the view, letter by letter."""
+
+    sections: tuple[str, ...] = ()
+    """Regular expressions for the titles of sections; what stands below a heading that one matches whole, whatever its case,
+    must stand in the view word for word. A missing one is appended by copy where there is room, else the view is refused."""
 
     missing: str = "declare"
     """``declare``: a must-keep fact may be missing if the view says how many were left out. ``refuse``: it may not."""
@@ -72,13 +76,13 @@ class Policy:
                 raise UsageError(f"{name} is {value}, not between 0 and 1")
         if self.window_tokens < 1 or self.declare_chars < 0:
             raise UsageError("window_tokens must be at least 1 and declare_chars at least 0")
-        for pin in self.pins:
-            try:
-                re.compile(pin)
-            except re.error as error:
-                raise UsageError(
-                    f"pin {pin!r} is no regular expression: {error}", hint="quote special characters with \\"
-                ) from error
+        for key in ("pins", "sections"):
+            for pattern in getattr(self, key):
+                if wrong := problem(pattern) if isinstance(pattern, str) else "it is no text":
+                    raise UsageError(
+                        f"policy.{key} holds {pattern!r}, which is no regular expression: {wrong}",
+                        hint="quote special characters with \\",
+                    )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Policy":

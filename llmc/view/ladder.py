@@ -304,8 +304,10 @@ class Ladder:
         """The text with its must-keep facts, within the budget: sentences from the end make room for them."""
         chars_per_token = len(source) / max(1, source_tokens)
         reserve = 0  # for the count of what is left out, known only once the rest is
+        pinned = [fact.text for fact in fidelity.left_out(source, content, self.policy) if fact.kind in fidelity.WHOLE]
+        room = await self.tokens("\n".join(pinned)) if pinned else 0
         for _ in range(6):
-            fitting = await self._fit(content, budget - reserve)
+            fitting = await self._fit(content, budget - reserve - room)
             spare = max(0, int((budget - reserve - await self.tokens(fitting)) * chars_per_token))
             candidate = await asyncio.to_thread(fidelity.declare, source, fitting, self.policy, spare)
             tokens = await self.tokens(candidate)
