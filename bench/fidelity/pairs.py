@@ -1,61 +1,88 @@
-"""The fidelity check against hand-written pairs: what share of wrong views is refused, what share of faithful ones.
+"""The fidelity check against hand-written pairs: what share of wrong views is refused, what becomes of the faithful ones.
 
-    python -m bench.fidelity.pairs tuning        the half the thresholds were set on
-    python -m bench.fidelity.pairs sealed        the half nobody tuned on
+    python -m bench.fidelity.pairs tuning tuning_b        the pairs that rules and thresholds were set on
+    python -m bench.fidelity.pairs sealed sealed_b        pairs of which nobody who did so has read one
 
-Both files are synthetic: invented texts and views, written by hand. A table goes to stderr, one JSON document to stdout.
+All are synthetic: invented texts and views, written by hand. Each view is asked about as the ladder asks, with its must-keep
+facts appended. A refused one is mended as the ladder does it (``llmc.view.repair``): a faithful view that is kept after that
+has lost some of its own words, not its place. A table goes to stderr, one JSON document to stdout.
 """
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
-from llmc.fidelity import check
+from llmc.fidelity import Policy, check, declare
 from llmc.fidelity.calibrate import interval
+from llmc.view import repair
 
 PAIRS = Path(__file__).parent / "pairs"
+POLICY = Policy()
 
 
 def read(name: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in (PAIRS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def judge(source: str, view: str) -> tuple[str, tuple[str, ...]]:
+    """``kept``, ``mended`` or ``refused``, and the checks that the view failed as it was."""
+    verdict = check(source, declare(source, view, POLICY), POLICY)
+    failed = verdict.failed
+    for mend in (repair.replaced, repair.without):
+        if verdict.passed:
+            break
+        view = mend(source, view, verdict)
+        if not view:
+            return "refused", failed
+        verdict = check(source, declare(source, view, POLICY), POLICY)
+    return ("refused" if not verdict.passed else "mended" if failed else "kept"), failed
+
+
 def measure(name: str) -> dict[str, object]:
-    """Per kind of error: how many views there are, how many are refused, and by which checks."""
-    kinds: dict[str, dict[str, object]] = {}
-    counts: dict[str, list[bool]] = defaultdict(list)
-    checks: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    """Per kind of error: how many views there are, how many pass as they are, and which checks refused the others."""
+    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    checks: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in read(name):
-        failed = check(pair["source"], pair["view"]).failed
-        counts[pair["kind"]].append(bool(failed))
-        for check_name in failed:
-            checks[pair["kind"]][check_name] += 1
-    for kind, refused in sorted(counts.items()):
-        kinds[kind] = {"views": len(refused), "refused": sum(refused), "by_check": dict(checks[kind])}
-    bad = [refused for kind, values in counts.items() if kind != "faithful" for refused in values]
-    good = counts["faithful"]
+        outcome, failed = judge(pair["source"], pair["view"])
+        outcomes[pair["kind"]][outcome] += 1
+        checks[pair["kind"]].update(failed)
+    wrong = sum((counts for kind, counts in outcomes.items() if kind != "faithful"), Counter())
+    good = outcomes["faithful"]
+    refused, lost = wrong.total() - wrong["kept"], good.total() - good["kept"]
     return {
         "pairs": name,
         "synthetic": True,
-        "corrupted": len(bad),
-        "corrupted_refused_share": sum(bad) / len(bad),
-        "corrupted_refused_95": interval(sum(bad), len(bad)),
-        "faithful": len(good),
-        "faithful_refused_share": sum(good) / len(good),
-        "faithful_refused_95": interval(sum(good), len(good)),
-        "kinds": kinds,
+        "wrong": wrong.total(),
+        "wrong_refused": refused,
+        "wrong_refused_95": interval(refused, wrong.total()),
+        "faithful": good.total(),
+        "faithful_refused": lost,
+        "faithful_refused_95": interval(lost, good.total()),
+        "faithful_mended": good["mended"],
+        "faithful_without_a_gist": good["refused"],
+        "faithful_without_a_gist_95": interval(good["refused"], good.total()),
+        "kinds": {kind: {"views": c.total(), **c, "by_check": dict(checks[kind])} for kind, c in sorted(outcomes.items())},
     }
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in ("tuning", "sealed"):
-        print("usage: python -m bench.fidelity.pairs tuning|sealed", file=sys.stderr)
+    known = sorted(path.stem for path in PAIRS.glob("*.jsonl"))
+    if not arguments or set(arguments) - set(known):
+        print(f"usage: python -m bench.fidelity.pairs {'|'.join(known)} ...", file=sys.stderr)
         return 2
-    result = measure(arguments[0])
-    for kind, row in result["kinds"].items():
-        print(f"{kind:12} {row['refused']:4} of {row['views']:4} refused   {row['by_check']}", file=sys.stderr)
-    print(json.dumps(result))
+    results = [measure(name) for name in arguments]
+    for result in results:
+        for kind, row in result["kinds"].items():
+            passed = f"{row.get('kept', 0):4} of {row['views']:4} pass"
+            print(f"{result['pairs']:10} {kind:12} {passed}   {row['by_check']}", file=sys.stderr)
+        print(
+            f"{result['pairs']:10} wrong views refused {result['wrong_refused']} of {result['wrong']}, faithful ones "
+            f"{result['faithful_refused']} of {result['faithful']}: {result['faithful_mended']} kept mended, "
+            f"{result['faithful_without_a_gist']} not at all",
+            file=sys.stderr,
+        )
+    print(json.dumps(results))
     return 0
 
 
