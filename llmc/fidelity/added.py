@@ -7,6 +7,7 @@ from llmc.fidelity.cues import Cue, is_bound, names, pole_stems
 from llmc.fidelity.lexicon import LIGHT, UNCERTAIN
 from llmc.fidelity.opposites import LIKE_NOT
 from llmc.fidelity.pairing import Pairing, Part, SourceClause
+from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Evidence
 from llmc.fidelity.words import stem
 
@@ -22,6 +23,13 @@ _SOFT_OBLIGATION = re.compile(
 NEAR_NOT = 40  # characters between a word and a negation of the source that may reach it backwards
 _ANSWERED = re.compile(r"(?<!\w)(?:no|nope|nein)[,.]", re.IGNORECASE)
 _UNTIL = re.compile(r"(?<!\w)(?:before|until|till)(?!\w)", re.IGNORECASE)
+_ANYWAY = re.compile(
+    r"(?<!\w)(?:even (?:if|when|though|without|after|before)|regardless|no matter|whether or not)(?!\w)", re.IGNORECASE
+)
+_DESPITE = re.compile(
+    r"(?<!\w)(?:even|regardless|no matter|whether|although|though|despite|still|anyway|yet)(?!\w)", re.IGNORECASE
+)
+_LIMITED = frozenset({"not", "if", "when"})
 _MODALS = frozenset({"may", "can", "guess", "ought", "plan", "must"})
 _CLASHES = {  # a modal of the view, and the modals of the source that carry it
     "plan": frozenset({"plan", "must", "ought"}),
@@ -44,6 +52,13 @@ def added(pairing: Pairing, part: Part, clauses: list[SourceClause]) -> Iterator
         around = pairing.source.sentences[max(0, number - 1) : number + 2]
         text += pairing.source.text[around[0].start : around[-1].end] + " "
     nearest = names(pairing.cues_of(pairing.source, clauses[0].span)) if clauses else there
+    anyway = _ANYWAY.search(pairing.view.text, part.span.start, part.span.end)
+    if anyway and not _DESPITE.search(text):
+        yield Evidence(
+            f"the view says {anyway[0].lower()!r}, the source does not",
+            source=pairing.source.sentences[part.aligned[0].sentence],
+            view=Span(*anyway.span()),
+        )
     for cue in pairing.cues_of(pairing.view, part.span) if len(part.keys) > 1 else ():
         if not _clashes(pairing, part, cue) and _carried(cue, there, nearest, text, pairing, part):
             continue
@@ -55,17 +70,20 @@ def added(pairing: Pairing, part: Part, clauses: list[SourceClause]) -> Iterator
 
 
 def _clashes(pairing: Pairing, part: Part, cue: Cue) -> bool:
-    """The source has the same verb under a weaker or stronger modal: "will send" for "might send"."""
+    """The source has the same verb under a weaker or stronger modal ("will send" for "might send"), or denied."""
     if not cue.scope or cue.name not in _CLASHES:
         return False
     head = cue.scope[0].key
-    theirs = {
+    said = {
         other.name
         for aligned in part.aligned[:2]
         for other in pairing.sentence_cues(pairing.source, pairing.source.sentences[aligned.sentence])
-        if other.scope and other.scope[0].key == head and other.name in _MODALS
+        if other.scope and other.scope[0].key == head
     }
+    theirs = said & _MODALS
     mine = {other.name for other in pairing.cues_of(pairing.view, part.span)}
+    if cue.name == "can" and said == {"not"} and not mine & _LIMITED:
+        return True  # "can still be restored" for "we cannot restore them"
     return bool(theirs) and not theirs & _CLASHES[cue.name] and not mine & theirs  # "will probably" is no "will"
 
 
@@ -81,6 +99,8 @@ def _carried(cue: Cue, there: set[str], nearest: set[str], text: str, pairing: P
         return ends or _negated_elsewhere(cue, pairing, part)
     if cue.name in ("may", "can"):
         return bool(there & (UNCERTAIN | {"if"})) and not ("must" in nearest and not there & {"can", "may"})
+    if cue.name == "sure":
+        return "sure" in there or not there & UNCERTAIN
     if cue.name == "guess":
         return True  # a view that is less certain than its source does no harm
     if cue.name == "ought":

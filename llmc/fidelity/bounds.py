@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from llmc.fidelity.align import Key, Keyed
 from llmc.fidelity.cues import bound, names, pole_stems
-from llmc.fidelity.lexicon import AFTER, BEFORE
+from llmc.fidelity.lexicon import AFTER, BEFORE, UNCERTAIN
 from llmc.fidelity.pairing import Pairing, Part
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Evidence
@@ -41,6 +41,9 @@ _LESS = re.compile(
 )
 
 
+_GUESSED = re.compile(
+    r"(?<!\w)(?:probably|likely|perhaps|maybe|possibly|tentatively|hopefully)(?:\s(?:on|by|at|in|around))?\s$", re.I
+)
 _LIMIT = re.compile(r"(?<!\w)(?:limit\w*|maximum|max|cap|capped|within)(?!\w)", re.IGNORECASE)
 
 
@@ -53,6 +56,14 @@ def bounds(pairing: Pairing, part: Part) -> Iterator[Evidence]:
         if not there:
             continue
         if key.kind in ("date", "time"):
+            if all(_GUESSED.search(pairing.source.text[max(0, o.start - 16) : o.start]) for o in there) and not (
+                names(pairing.cues_of(pairing.view, part.sentence)) & (UNCERTAIN - {"plan"} | {"if"})
+            ):
+                yield Evidence(
+                    f"{key.lower!r} is a guess in the source",
+                    source=Span(there[0].start, there[0].end),
+                    view=Span(key.start, key.end),
+                )
             mine = _side(pairing.view.text, key)
             theirs = {_side(pairing.source.text, other) for other in there}
             if mine and mine not in theirs and "" not in theirs and not _turned(pairing, part, there):

@@ -13,6 +13,7 @@ from llmc.fidelity.verdict import Check, Evidence, failed_check
 
 SAMPLE_CHARS = 4_000  # of each end; function words show after some dozens of words
 LEAST_WORDS = 3  # function words below which a language is not named
+LEAST_FOREIGN = 3  # different words; one or two are a name or a quotation
 LEAST_WORDS_ELSEWHERE = 5  # logs and code hold "as", "de", "er", "in" of half a dozen languages
 
 _FUNCTION_WORDS = """
@@ -45,9 +46,23 @@ def language(source: str, view: str, policy: Policy) -> Check:
     of_source, of_view = language_of(source), language_of(view)
     if of_source and of_view and of_source != of_view:
         problems.append(Evidence(f"the source is in {of_source!r}, the view in {of_view!r}"))
+    if of_source and (foreign := _foreign(source, view, of_source)):
+        problems.append(Evidence(f"the view mixes in words of {foreign[0]!r}: {', '.join(foreign[1])}"))
     if of_source and of_source not in policy.languages:
         notes.append(Evidence(f"roles are only noted, polarity is not vouched for in {of_source!r}"))
     return failed_check("language", problems, notes)
+
+
+def _foreign(source: str, view: str, of_source: str) -> tuple[str, list[str]] | None:
+    """Function words of another language that the source nowhere has, if the view has enough of them to be no accident."""
+    words = {word.lower() for word in _WORD.findall(_sample(view))}
+    for name, known in _SETS.items():
+        strange = words & known - _SETS[of_source] if name != of_source else set()
+        if len(strange) >= LEAST_FOREIGN:
+            strange -= {word.lower() for word in _WORD.findall(source)}
+            if len(strange) >= LEAST_FOREIGN:
+                return name, sorted(strange)
+    return None
 
 
 def language_of(text: str) -> str:

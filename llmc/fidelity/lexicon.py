@@ -6,6 +6,7 @@ A cue acts on the words that follow it in its clause. Cue classes:
     may     possibility                     "may", "could", "possible"
     can     ability or permission           "can", "is allowed to"
     guess   the writer is not certain       "probably", "suspects", "it seems"
+    sure    nothing can go wrong            "guaranteed", "certainly"
     ought   advice                          "should", "is recommended"
     plan    not done yet                    "will", "planned", "proposed", "expected"
     must    obligation                      "must", "is required to"
@@ -26,7 +27,8 @@ def _phrases(table: str) -> dict[str, str]:
 
 CUES: dict[str, str] = _phrases("""
 not: not, no, n't, never, nobody, none, nothing, nowhere, neither, nor, without, cannot, no longer, unable, hardly,
-  lack, lacks, lacked, nicht, kein, keine, keinen, keiner, keinem, nie, niemand, ohne, weder
+  lack, lacks, lacked, refuse to, refuses to, refused to, decline to, declines to, declined to, fail to, fails to,
+  failed to, nicht, kein, keine, keinen, keiner, keinem, nie, niemand, ohne, weder
 may: may, might, could, possible, possibly, könnte, könnten, optionally, at the discretion
 can: can, allowed, permitted, able, kann, können, darf, dürfen, free to
 guess: probably, perhaps, maybe, likely, apparently, presumably, seems, seem, seemed, appears, appear, suspects,
@@ -34,6 +36,7 @@ guess: probably, perhaps, maybe, likely, apparently, presumably, seems, seem, se
   assumed, supposedly, allegedly, alleged, unclear, uncertain, unsure, not certain, not sure, not known, do not know,
   hopes, hope, guess, reportedly, cannot be excluded, cannot be ruled out, nobody knows, no one knows,
   wahrscheinlich, vermutlich, vielleicht, angeblich
+sure: guarantee, guarantees, guaranteed, certainly, definitely, undoubtedly, for certain, for sure
 ought: should, ought, recommended, recommends, recommend, recommendation, advised, advises, suggests, suggest,
   advisable, sollte, sollten
 plan: will, would, shall, planned, plans, plan, going to, expected, expects, expect, scheduled, intends, intend,
@@ -61,7 +64,7 @@ _POLES = """
 consent: accept approve agree adopt grant endorse ratify | reject refuse decline deny dismiss oppose object veto disagree
 permit: allow permit authorize authorise | forbid prohibit ban disallow
 rise: rise increase grow raise climb | fall decrease reduce lower shrink
-size: bigger longer | shorter
+size: bigger longer larger | shorter smaller
 speed: fast faster quick quicker | slow slower
 quality: better improve | worse worsen deteriorate degrade
 over: over above exceed | under below

@@ -5,17 +5,18 @@ A view sentence counts as a near copy when ``COPIED_OF_VIEW`` of its words stand
 there: a lost "probably", a new "not". A copy cut short is looked at only for what the cut took off its end: "unless ...".
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from llmc.fidelity.align import Key, Keyed
+from llmc.fidelity.align import Key, Keyed, flat
 from llmc.fidelity.lexicon import BOUNDS, CUES, UNCERTAIN
 from llmc.fidelity.pairing import Pairing
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Evidence
-from llmc.fidelity.words import Token, tokens
+from llmc.fidelity.words import Token, stem, tokens
 
 COPIED_OF_VIEW = 0.8
 COPIED_OF_SOURCE = 0.75
@@ -24,6 +25,7 @@ SHORT_WORDS = 12
 ALL_OF_SOURCE = 0.9  # from here on one "probably" cannot stand in for another
 CUT_OF_SOURCE = 0.3  # a copy that was cut short: only the words at the cut are looked at
 LONGEST_WORDS = 160  # the comparison is quadratic in the words of one sentence
+LONGEST_NAME = 3  # words
 LONGEST_GAIN = 2  # "not", "must not"
 LONGEST_LOSS = 3  # a longer deleted stretch is a clause left out; only its first word can turn what is left
 
@@ -31,6 +33,9 @@ _TELLING = {**BOUNDS, **CUES}
 _LOST = frozenset({"not", "may", "can", "guess", "ought", "plan", "if", "most", "some", "about", "at most", "at least"})
 _GAINED = frozenset({"not", "may", "can", "guess", "ought", "must", "if", "all", "most", "about", "at most", "at least"})
 _OPENS = frozenset({"if"})
+_ENDLESS = "a an and as at be but by even for from if in is it not of on or that the their this to was were with"
+_DANGLING = frozenset(_ENDLESS.split())
+CUTS = 64  # view sentences looked for in the source, each in one pass over it
 
 
 class Change(NamedTuple):
@@ -47,6 +52,8 @@ class Copy(NamedTuple):
     source: int
     changes: list[Change]
     share: float
+    moved: bool
+    """The same words in another order; the changes then only show what stands in whose place."""
 
 
 def small_words(pairing: Pairing) -> Iterator[Evidence]:
@@ -56,7 +63,7 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
         for copy in near_copies(pairing)
     }
     for copy in near_copies(pairing):
-        for change in copy.changes:
+        for change in copy.changes if not copy.moved else ():
             lost, gained = _classes(change.source, pairing.source.text), _classes(change.view, pairing.view.text)
             here = _span(change.view, pairing.view.sentences[copy.view])
             there = _span(change.source, pairing.source.sentences[copy.source])
@@ -79,10 +86,28 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
                 yield Evidence(f"a copied sentence gained {words!r} ({added[0]})", source=there, view=here)
 
 
+def cut_short(pairing: Pairing) -> Iterator[Evidence]:
+    """A sentence that is the source's own up to where it says "except", "unless", "if", or that ends in the middle."""
+    folded = pairing.source.analysis.folded
+    for number in list(pairing.own)[:CUTS]:
+        span = pairing.view.sentences[number]
+        kept = flat(pairing.view.text[span.start : span.end])
+        at = folded.find(kept) if kept else -1
+        if at < 0 or re.match(r"[.!?…\w]", folded[at + len(kept) :]):
+            continue  # other words, or the whole sentence
+        rest = folded[at + len(kept) : at + len(kept) + 40]
+        words = re.findall(r"[^\W\d_]+", rest)[:3]
+        opener = words[1:] if words[:1] == ["but"] else words
+        opens = any(" ".join(opener[:n]) in CUES and CUES[" ".join(opener[:n])] in _OPENS for n in (1, 2))
+        if opens or kept.rsplit(maxsplit=1)[-1] in _DANGLING:
+            yield Evidence(f"a copied sentence was cut before {rest.strip(' ,;:')[:40]!r}", view=span)
+
+
 def moved_facts(pairing: Pairing) -> Iterator[Evidence]:
     """Facts and names in another order than in the copied sentence, or exchanged for one from elsewhere."""
     for copy in near_copies(pairing):
-        yield from _replaced(pairing, copy)
+        yield from _replaced(pairing, copy) if not copy.moved else ()
+        yield from _swapped(pairing, copy)
         if copy.share < COPIED_OF_SOURCE:
             continue
         mine = _marked(pairing, pairing.view.keys_in(pairing.view.sentences[copy.view]))
@@ -111,6 +136,37 @@ def _replaced(pairing: Pairing, copy: Copy) -> Iterator[Evidence]:
                 source=Span(there.start, there.end),
                 view=Span(here.start, here.end),
             )
+
+
+def _swapped(pairing: Pairing, copy: Copy) -> Iterator[Evidence]:
+    """Words that stand in each other's place, and a name in the place of another."""
+    became = {(_lower(change.source), _lower(change.view)) for change in copy.changes if change.source and change.view}
+    for change in copy.changes:
+        old, new = _lower(change.source), _lower(change.view)
+        swapped = old and new and old != new and (new, old) in became
+        if swapped or _names_differ(pairing, change):
+            here, there = _span(change.view, Span(0, 0)), _span(change.source, Span(0, 0))
+            yield Evidence(
+                f"{pairing.view.text[here.start : here.end]!r} stands where the copied sentence has "
+                f"{pairing.source.text[there.start : there.end]!r}",
+                source=there,
+                view=here,
+            )
+
+
+def _names_differ(pairing: Pairing, change: Change) -> bool:
+    """One capitalised run of words for another, both names of the source, and neither a part of the other."""
+    if not 0 < len(change.source) <= LONGEST_NAME or not 0 < len(change.view) <= LONGEST_NAME:
+        return False
+    old, new = set(_lower(change.source)), set(_lower(change.view))
+    capital = all(pairing.source.text[t.start].isupper() for t in change.source) and all(
+        pairing.view.text[t.start].isupper() for t in change.view
+    )
+    return capital and not old & new and {stem(word) for word in old | new} <= pairing.source.name_words
+
+
+def _lower(words: list[Token]) -> tuple[str, ...]:
+    return tuple(word.lower for word in words)
 
 
 def _exchanged(pairing: Pairing, copy: Copy, mine: list[Key], theirs: list[Key]) -> Iterator[Evidence]:
@@ -161,9 +217,8 @@ def _copy(pairing: Pairing, number: int, mine: list[Token], sentence: int) -> tu
     same = bag if moved else same
     if same < least or same < CUT_OF_SOURCE * len(theirs):
         return 0, None
-    codes = [] if moved else matcher.get_opcodes()
-    changes = [Change(theirs[a:b], mine[c:d]) for tag, a, b, c, d in codes if tag != "equal"]
-    return same, Copy(number, sentence, changes, (same + 1) / (len(theirs) + 1))
+    changes = [Change(theirs[a:b], mine[c:d]) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
+    return same, Copy(number, sentence, changes, (same + 1) / (len(theirs) + 1), moved)
 
 
 def _words(keyed: Keyed, span: Span) -> list[Token]:

@@ -7,7 +7,7 @@ compare with; whether the clause is carried by the source at all is a question o
 from llmc.fidelity.added import added
 from llmc.fidelity.bounds import bounds
 from llmc.fidelity.dropped import dropped
-from llmc.fidelity.near_copy import small_words
+from llmc.fidelity.near_copy import cut_short, small_words
 from llmc.fidelity.opposites import deeds, opposites
 from llmc.fidelity.pairing import Pairing
 from llmc.fidelity.verdict import Check, failed_check
@@ -15,7 +15,8 @@ from llmc.fidelity.verdict import Check, failed_check
 
 def polarity(pairing: Pairing) -> Check:
     """Negation, modality, conditions, quantifiers, opposites, bounds, and deeds the source does not report."""
-    problems = {(evidence.message, evidence.view): evidence for evidence in small_words(pairing)}
+    copied = (*small_words(pairing), *cut_short(pairing))
+    problems = {(evidence.message, evidence.view): evidence for evidence in copied}
     for part in pairing.parts:
         clauses = pairing.restated(part)
         for evidence in (

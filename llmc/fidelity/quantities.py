@@ -35,6 +35,7 @@ _START = re.compile(
     rf"(?:(?P<money>{_SIGN})\s?|\b(?P<code>{'|'.join(sorted(CURRENCY_CODES))})\s)?"
     rf"(?P<sign>(?<![\w.,)\x00])[-−+](?=\d))?(?<![\w.])(?P<number>{_NUMBER})"
     rf"|\b(?P<word>{_WORDS}(?:[ -]{_WORDS})*+)\b"
+    r"|\b(?P<vague>(?:[Aa] )?(?:[Hh]undred|[Tt]housand|[Mm]illion|[Bb]illion|[Tt]rillion)s?)\b"
 )
 _MAGNITUDE = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(MAGNITUDES, key=len, reverse=True))})\b\.?", re.IGNORECASE)
 _LETTER = re.compile(r"(k|K|M|m|B|bn|tn)\b")
@@ -56,7 +57,7 @@ def quantities(text: str) -> Iterator[Found]:
     for match in _START.finditer(text):
         if match.start() < end_before:
             continue
-        found = _word(text, match) if match["word"] else _digits(text, match)
+        found = _vague(match) if match["vague"] else _word(text, match) if match["word"] else _digits(text, match)
         if found is None:
             continue
         end_before = found[2]
@@ -132,6 +133,13 @@ def _range(text: str, start: int, raw: str, joined: re.Match[str]) -> Found | No
     return "range", start, unit_end if unit else end, f"{value} {unit}".rstrip()
 
 
+def _vague(match: re.Match[str]) -> Found:
+    """ "Millions of veterans": no number, but not billions either. "A million" is one."""
+    words = match["vague"].lower().split()
+    value = f"1{'0' * MAGNITUDES[words[-1]]}" if len(words) == 2 else f"~{words[-1].removesuffix('s')}"
+    return "number", *match.span(), value
+
+
 def _word(text: str, match: re.Match[str]) -> Found | None:
     words = re.split(r"[ -]", match["word"].lower())
     value = Decimal(0)
@@ -200,6 +208,9 @@ def _unit(text: str, end: int) -> tuple[str, int]:
     for table, key in ((UNITS_CASED, word), (DURATIONS_CASED, word), (DURATIONS_WORDS, lower), (UNITS_WORDS, lower)):
         if table.get(key):
             return table[key], found.end()
+    of, slash, per = word.partition("/")
+    if slash and UNITS_CASED.get(of):
+        return f"{UNITS_CASED[of]}/{DURATIONS_CASED.get(per, per)}", found.end()
     return "", end
 
 

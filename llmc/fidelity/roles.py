@@ -20,7 +20,11 @@ from llmc.fidelity.words import stem
 MARGIN = 0.14  # by how much a rival's place must fit better than the word's own (set on bench/fidelity/pairs/tuning.jsonl)
 RIVALS = 12  # per source sentence; more are only met in tables and lists of numbers
 LEAST_FIT = 0.3  # below this the rival's place does not fit either
-_OLD_BEFORE = re.compile(r"(?:\bfrom|\bwas|\bwere|\bpreviously(?: at)?|\bbefore:?|\bformerly|\bof)\s*\(?$", re.IGNORECASE)
+_OLD_BEFORE = re.compile(
+    r"(?:\bfrom|\bwas|\bwere|\bpreviously(?: at)?|\bbefore:?|\bformerly|\bof)\s*\(?$"
+    r"|(?:\bused to|; before,)\s[^.;,\d]{1,24}$",
+    re.IGNORECASE,
+)
 _LABELLED = re.compile(
     r"(?:phase|room|page|line|clause|section|item|step|chapter|number|no\.|level|press|building|floor|part|day|week|article|table|figure)\s$",
     re.IGNORECASE,
@@ -29,7 +33,9 @@ _REJECTED_BEFORE = re.compile(r"(?:\b(?:instead of|rather than)(?: to)?|\bnot)(?
 _COMES_TO = re.compile(
     r"(?:\bamount\w*|\bcom(?:es?|ing)|\bcame|\bup|\bclose|\bequal\w*|\bdue|\blimited|\badd\w* up)\sto\s*$", re.IGNORECASE
 )
-_NEW_BEFORE = re.compile(r"(?:\bto|\bnow|\bis now|\bnow at)\s*$", re.IGNORECASE)
+_NEW_BEFORE = re.compile(
+    r"(?:\bto|\bnow|\bis now|\bnow at)\s*$|\bnow\s(?:ends?|runs?|stops?|lasts?|takes?|costs?)\s(?:\w+\s)?$", re.IGNORECASE
+)
 _NEW_AFTER = re.compile(
     r"^[^.;\d]{0,24}?(?:\binstead of\b|, not\b|,? previously\b|; (?:before|previously)|,? it was\b)", re.IGNORECASE
 )
