@@ -20,16 +20,20 @@
 An error is one line: the wrong value, the right one; ``hint`` is the next command or the next thing to try.
 """
 
+from collections.abc import Sequence
+
 
 class LlmcError(Exception):
     """An expected failure; printed as one line, never as a traceback (unless ``debug=true``)."""
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = tuple(details)
+        """Lines that show it, such as the last ones of a log; printed before the error."""
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments do not survive the default pickling
         return _rebuild, (type(self), self.message, self.__dict__)

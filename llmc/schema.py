@@ -93,9 +93,21 @@ class EngineConfig:
     needs_file: bool = True
     """It serves a GGUF file that ``llmc pull`` fetches; False: it fetches or holds its own weights."""
     url: str | None = None
+    key_env: str | None = None
+    binary: str | None = None
+    port: int | None = None
     start_timeout_seconds: float = 120
+    start_stall_seconds: float = 120
     request_timeout_seconds: float = 600
     threads: int | None = None
+    gpu_memory_fraction: float = 0.9
+    kv_cache_type: str = "f16"
+    flash_attention: str = "auto"
+    prefix_caching: bool = True
+    cpu_kv_gib: int = 1
+    arguments: list[str] = field(default_factory=list)
+    images: dict[str, str] = field(default_factory=dict)
+    """For ``export=compose``: the container image for each backend."""
 
 
 @dataclass
@@ -361,6 +373,12 @@ class RunConfig:
     refused: bool = False
     what: str | None = None
     original: bool = False
+    name: str | None = None
+    allow_cpu: bool = False
+    export: str | None = None
+    watch: bool = False
+    follow: bool = False
+    lines: int = 50
     format: str = "auto"
     quiet: bool = False
     dry_run: bool = False

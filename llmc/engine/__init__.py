@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from llmc.errors import UsageError
 from llmc.schema import RunConfig
+
+if TYPE_CHECKING:
+    from llmc.engine._http import LocalServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,6 @@ class Activity:
     output_tokens_total: int | None = None
     """Since it started: two samples give a rate."""
     kv_used_share: float | None = None
-    errors_total: int | None = None
 
 
 class Engine(Protocol):
@@ -156,9 +158,19 @@ def load(config: RunConfig, *, weights: Path | None, model_digest: str) -> Engin
 
     ``weights`` is the model's file or folder on this machine; None for an engine that fetches or holds its own.
     """
-    name = config.engine.name
-    if name.startswith("_") or not name.isidentifier() or importlib.util.find_spec(f"llmc.engine.{name}") is None:
-        raise UsageError(f"engine.name={name}: there is no such engine", hint="llmc deploy engine=embedded")
-    create = importlib.import_module(f"llmc.engine.{name}").create
-    made: Engine = create(config, weights=weights, model_digest=model_digest)
+    made: Engine = _module(config.engine.name).create(config, weights=weights, model_digest=model_digest)
     return made
+
+
+def client(name: str, url: str, key: str, *, timeout_seconds: float, offline: bool) -> "LocalServer":
+    """To speak with a server that runs already."""
+    made: LocalServer = _module(name).client(url, key, timeout_seconds, offline)
+    return made
+
+
+def _module(name: str) -> ModuleType:
+    if name.isidentifier() and importlib.util.find_spec(f"llmc.engine.{name}") is not None:
+        module = importlib.import_module(f"llmc.engine.{name}")
+        if hasattr(module, "create"):
+            return module
+    raise UsageError(f"engine.name={name}: there is no such engine", hint="llmc deploy engine=embedded")

@@ -13,6 +13,7 @@ A client for one more kind of server subclasses :class:`Client`, or :class:`Open
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import time
@@ -23,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from llmc.engine import Generation, Health, Message
+from llmc.engine import Activity, Generation, Health, Message
 from llmc.errors import (
     ContextOverflow,
     EngineBusy,
@@ -140,6 +141,9 @@ class Client:
 class OpenAIServer(Client):
     """What every OpenAI-compatible server has: its models, and the chat route."""
 
+    model_id = ""
+    """What the model is called there; empty for a server that has one and does not ask."""
+
     async def models(self) -> list[str]:
         answer = await self._request("GET", "/v1/models")
         with self._shape():
@@ -169,7 +173,8 @@ class OpenAIServer(Client):
         seed: int,
     ) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "messages": _plain(messages),
+            **({"model": self.model_id} if self.model_id else {}),
+            "messages": plain_messages(messages),
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
@@ -197,14 +202,60 @@ class OpenAIServer(Client):
             )
 
 
-class LlamaServer(OpenAIServer):
-    """llama.cpp's server: OpenAI's chat route, and its own for tokens and templates."""
+class LocalServer(OpenAIServer):
+    """A server whose model's tokens can be counted, and that says what it is doing."""
+
+    async def count_tokens(self, text: str) -> int:
+        raise NotImplementedError
+
+    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        raise NotImplementedError
+
+    async def activity(self) -> Activity:
+        raise NotImplementedError
+
+    async def _metrics(self) -> dict[str, float]:
+        """The Prometheus page: each metric's samples added up over their labels."""
+        found: dict[str, float] = {}
+        for line in (await self._answer("GET", "/metrics", timeout=PROBE_SECONDS)).text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name and not line.startswith("#"):
+                with contextlib.suppress(ValueError):
+                    key = name.split("{")[0]
+                    found[key] = found.get(key, 0.0) + float(value)
+        return found
+
+
+class LlamaServer(LocalServer):
+    """llama.cpp's server: OpenAI's chat route, and its own for tokens, templates and slots."""
+
+    async def activity(self) -> Activity:
+        """Without ``--metrics`` the slots alone are known."""
+        slots = await self._request("GET", "/slots", timeout=PROBE_SECONDS)
+        with self._shape():
+            busy = sum(bool(slot["is_processing"]) for slot in slots)
+        try:
+            metrics = await self._metrics()
+        except EngineError:
+            return Activity(slots_busy=busy)
+        return Activity(
+            slots_busy=busy,
+            queued=int(metrics.get("llamacpp:requests_deferred", 0)),
+            prompt_tokens_total=int(metrics.get("llamacpp:prompt_tokens_total", 0)),
+            output_tokens_total=int(metrics.get("llamacpp:tokens_predicted_total", 0)),
+        )
+
+    async def slots(self) -> tuple[int, int]:
+        """How many there are, and the tokens of each."""
+        said = await self._request("GET", "/props", timeout=PROBE_SECONDS)
+        with self._shape():
+            return int(said["total_slots"]), int(said["default_generation_settings"]["n_ctx"])
 
     async def count_tokens(self, text: str) -> int:
         return await self._tokens({"content": text})
 
     async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        answer = await self._request("POST", "/apply-template", {"messages": _plain(messages)})
+        answer = await self._request("POST", "/apply-template", {"messages": plain_messages(messages)})
         with self._shape():
             whole = {"content": answer["prompt"], "add_special": True, "parse_special": True}
         return await self._tokens(whole)
@@ -215,7 +266,8 @@ class LlamaServer(OpenAIServer):
             return len(answer["tokens"])
 
 
-def _plain(messages: Sequence[Message]) -> list[dict[str, str]]:
+def plain_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """As OpenAI's routes take them."""
     return [{"role": m.role, "content": m.content} for m in messages]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 from llmc import state
+from llmc.engine.causes import ended
 from llmc.errors import EngineUnavailable
 
 LOGS_KEPT = 20
@@ -51,7 +52,7 @@ class Child:
         if not line:
             code = self._process.wait()
             self.stop()
-            raise EngineUnavailable(f"{name} {_ended(code)} while starting: {_reason(self.log)}", hint=f"its log: {self.log}")
+            raise EngineUnavailable(f"{name} {ended(code)} while starting: {_reason(self.log)}", hint=f"its log: {self.log}")
         self.said: dict[str, object] = json.loads(line)
 
     @property
@@ -61,7 +62,7 @@ class Child:
     def died(self) -> str:
         """How the child ended, or ``""`` while it runs."""
         code = self._process.poll()
-        return "" if code is None else _ended(code)
+        return "" if code is None else ended(code)
 
     def stop(self) -> None:
         """End the whole process group: politely, then not; returns when it is gone."""
@@ -77,10 +78,6 @@ class Child:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=5)
                 return
-
-
-def _ended(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _reason(log: Path) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,17 @@ def show(result: Any, config: "RunConfig") -> int:  # noqa: ANN401 - any target'
     return code
 
 
+def live(samples: Iterable[Any], config: "RunConfig") -> None:
+    """Results as they come: one screen that changes on a terminal, one JSON document a line when it is not."""
+    if config.format == "json" or (config.format == "auto" and not sys.stdout.isatty()):
+        for sample in samples:
+            print(json.dumps(plain(sample), ensure_ascii=False), flush=True)  # noqa: T201
+        return
+    from llmc.report import tables
+
+    tables.live(samples)
+
+
 def plain(value: Any) -> Any:  # noqa: ANN401
     """A result as JSON values: dataclasses and named tuples become objects."""
     if hasattr(value, "report") and isinstance(value.report, dict):
@@ -48,7 +60,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def error(failure: LlmcError) -> None:
-    """One line, and where there is one the next step on a line of its own; on stderr."""
+    """What shows it, then one line, and where there is one the next step on a line of its own; on stderr."""
+    for line in failure.details:
+        sys.stderr.write(f"  | {one_line(line)}\n")
     sys.stderr.write(f"error: {one_line(failure.message)}\n")
     if failure.hint:
         sys.stderr.write(f"hint:  {one_line(failure.hint)}\n")

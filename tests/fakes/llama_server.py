@@ -87,6 +87,12 @@ class Handler(BaseHTTPRequestHandler):
             return {"status": "ok"}
         if self.path == "/v1/models":
             return {"data": [{"id": "fake"}]}
+        if self.path == "/props":
+            return {"total_slots": 2, "default_generation_settings": {"n_ctx": 2048}}
+        if self.path == "/slots":
+            return [{"id": 0, "is_processing": True}, {"id": 1, "is_processing": False}]
+        if self.path == "/metrics":
+            return {}
         if self.path == "/tokenize":
             return {"tokens": list(range(len(asked["content"].split())))}
         if self.path == "/apply-template":
