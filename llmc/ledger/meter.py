@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
-from llmc import energy, money, monitor, period
+from llmc import energy, money, period
 from llmc.errors import LedgerError, LlmcError, UsageError
 from llmc.ledger import Ledger, budget, default_path
 from llmc.ledger.budget import Budgets, Clock, Orphan, Wanted, Warned
@@ -93,7 +93,6 @@ class LedgerMeter:
                 " are not seen",
                 hint="ledger=/a/local/disk/ledger.sqlite3",
             )
-        self._monitors = monitor.monitors(config, run, on_warning)
 
     @property
     def exit_code(self) -> int:
@@ -138,8 +137,6 @@ class LedgerMeter:
             event = self._event(call, outcome, held, joules, period.microseconds(self._clock()))
             self.ledger.record(event)
             self._on_event(event)
-            for each in self._monitors:
-                each.event(event)
             self._warn(call.model)
             if time.monotonic() - self._stretch_started[1] > STRETCH_SECONDS:
                 self._record_stretch()
@@ -148,10 +145,8 @@ class LedgerMeter:
         """See :class:`llmc.meter.Meter`."""
         with self._lock:
             at_us = period.microseconds(self._clock())
-            document = Document(uuid.uuid4().hex, self.run.run_id, at_us, **asdict(made))
-            self.ledger.record(document)
-            for each in self._monitors:
-                each.document(document)
+            values = asdict(made)
+            self.ledger.record(Document(uuid.uuid4().hex, self.run.run_id, at_us, **values))
 
     def _event(self, call: Call, outcome: Outcome, held: _Open, joules: float | None, at_us: int) -> Event:
         cost, price = self._cost(call, outcome, joules)
@@ -277,8 +272,6 @@ class LedgerMeter:
                 self.run = replace(self.run, ended_us=period.microseconds(self._clock()), status=status)
                 self.ledger.end(self.run)
             finally:
-                for each in self._monitors:
-                    each.close()
                 self._power.close()
                 self.ledger.close()
 

@@ -67,6 +67,23 @@ def _money(progress: "Progress") -> str:
 
 
 @contextmanager
+def starting(what: str, *, quiet: bool) -> Iterator[None]:
+    """That a model is being loaded, and for how long."""
+    if not _wanted(quiet):
+        if not quiet:
+            sys.stderr.write(f"starting {one_line(what)}\n")
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("starting {task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(one_line(what), total=None)
+        yield
+
+
+@contextmanager
 def compress(progress: "Progress", heading: str, *, quiet: bool) -> Iterator[None]:
     """The run's one line of what it works with, and a bar for each stage."""
     if not _wanted(quiet):

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.columns import Columns
 from rich.console import Console
+from rich.live import Live
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -33,9 +34,12 @@ from llmc.target.clean import Cleaned
 from llmc.target.compress import CompressReport
 from llmc.target.deploy import Deployed
 from llmc.target.doctor import Diagnosis
+from llmc.target.export import Exported
 from llmc.target.gate import GateReport, SelfTest
 from llmc.target.ledger import Imported, LedgerVerified
 from llmc.target.read import Listing, Refusals, Shown, Verified, Why
+from llmc.target.status import Status
+from llmc.target.stop import Stopped
 from llmc.view import View
 from llmc.view.reuse import Reused
 
@@ -94,16 +98,75 @@ def _(result: Pulled, console: Console) -> None:
 @_render.register
 def _(result: Deployed, console: Console) -> None:
     r = result.report
-    text = f"loaded in {r['load_seconds']} s, first token after {r['first_token_seconds']} s"
-    slots = f"{r['slots']} documents at once, {r['slot_context_tokens']} tokens each"
-    _grid(
-        console,
-        [
-            ("works", f"{r['model']} on {r['engine']}: {text}"),
-            ("slots", slots),
-            ("next", "llmc compress input=… output=….llmc"),
-        ],
-    )
+    text = f"loaded in {units.seconds(r['load_seconds'])}, first token after {units.seconds(r['first_token_seconds'])}"
+    where = {None: "not proven", 0: "on the CPU"}.get(r["gpu_share"], f"{(r['gpu_share'] or 0):.0%} on the GPU")
+    memory = r["memory_bytes"]
+    held = f"{units.size(memory['process'])} resident" if "process" in memory else ""
+    predicted = f"{units.size(memory['predicted'])} predicted" if memory["predicted"] else ""
+    rows: list[tuple[str, ...]] = [
+        ("works", f"{r['model']} on {r['engine']} ({r['backend']}): {text}"),
+        ("where", f"{where}: {r['evidence']}"),
+        ("memory", ", ".join(x for x in (held, predicted) if x) or "not said"),
+        ("slots", f"{r['slots']} documents at once, {r['slot_context_tokens']} tokens each"),
+    ]
+    if "url" in r:
+        stays = f"stays until llmc stop name={r['name']}" if r["stays"] else "yours: llmc does not stop it"
+        rows.append(("server", f"{r['name']} at {r['url']}, {stays}"))
+    _grid(console, [*rows, ("next", "llmc compress input=… output=….llmc")])
+
+
+@_render.register
+def _(result: Exported, console: Console) -> None:
+    _grid(console, [("written", result.output), ("serves", result.url), ("next", result.next)])
+
+
+@_render.register
+def _(result: Stopped, console: Console) -> None:
+    if not result.servers:
+        console.print("nothing to stop: no server is on record")
+    rows = [(s.name, s.outcome, f"{s.processes} process{'es' * (s.processes != 1)}") for s in result.servers]
+    _grid(console, rows)
+
+
+@_render.register
+def _(result: Status, console: Console) -> None:
+    console.print(_status(result))
+
+
+def _status(result: Status) -> Table | Text:
+    if not result.servers:
+        return Text("no server is on record:  llmc deploy engine=llama_server")
+    table = Table.grid(padding=(0, 2))
+    for s in result.servers:
+        a = s.activity
+        doing = [
+            f"{a.slots_busy}/{s.slots} busy" if a.slots_busy is not None else f"{s.slots} slots",
+            f"{a.queued} queued" if a.queued else "",
+            f"{s.output_tokens_per_second:.0f} tokens/s" if s.output_tokens_per_second is not None else "",
+            f"{units.count(a.output_tokens_total)} tokens written" if a.output_tokens_total is not None else "",
+            f"cache {a.kv_used_share:.0%} full" if a.kv_used_share is not None else "",
+            f"{s.errors_logged} errors in its log" if s.errors_logged else "",
+        ]
+        holds = [
+            f"up {units.seconds(s.up_seconds)}" if s.up_seconds is not None else "",
+            f"process {s.pid}" if s.pid else "" if s.ours else "not started by llmc",
+            f"{units.size(s.resident_bytes)} resident" if s.resident_bytes else "",
+            f"{units.size(s.predicted_bytes)} predicted" if s.predicted_bytes else "",
+            f"{s.gpu_share:.0%} on the GPU" if s.gpu_share else "",
+        ]
+        what = f"{s.model} on {s.engine} ({s.backend})  {s.url}"
+        lines = [what, ", ".join(filter(None, doing)) if s.state == "ready" else s.reason, ", ".join(filter(None, holds))]
+        lines += [f"-> {s.next}"] if s.next else []
+        state = Text(s.state, style={"ready": "green", "starting": "yellow"}.get(s.state, "red"))
+        table.add_row(Text(s.name, style="bold"), state, Text("\n".join(one_line(x) for x in lines if x)))
+    return table
+
+
+def live(samples: Iterable[Status]) -> None:
+    """Servers on one screen, renewed with each sample."""
+    with Live(console=_Console(highlight=False, markup=False), auto_refresh=False) as screen:
+        for each in samples:
+            screen.update(_status(each), refresh=True)
 
 
 @_render.register

@@ -1,7 +1,7 @@
-"""llmc deploy: start the model and prove that it answers: HTTP ready, our model listed, one token generated.
+"""llmc deploy: start the model and prove that it works: our model listed, one token generated, on the backend asked for.
 
-The embedded engine lives as long as the llmc that started it: ``llmc deploy`` alone is the proof, ``llmc compress`` goes on to
-use it.
+A server that ``llmc deploy`` starts stays until ``llmc stop``; one that another target needs ends with it, unless one that
+stays has the model already. The embedded engine always lives as long as the llmc that started it: deploying it is the proof.
 """
 
 import asyncio
@@ -13,18 +13,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmc import engine as engines
-from llmc.engine import Engine, Generation, Health, Message, Placement
-from llmc.errors import EngineError, EngineUnavailable
+from llmc import machine
+from llmc.engine import Engine, Generation, Health, Message, Placement, records
+from llmc.engine.served import Served
+from llmc.errors import EngineError, EngineUnavailable, UsageError
 from llmc.model import weights
 from llmc.model.sources import Pulled
+from llmc.report import progress
 from llmc.schema import RunConfig
+from llmc.target.export import KINDS, Exported, export
 
 
 class Deployed:
     """An engine that proves itself when it is entered, and what its start showed."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, config: RunConfig) -> None:
         self.engine = engine
+        self.config = config
         self.report: dict[str, Any] = {}
 
     @property
@@ -56,26 +61,54 @@ class Deployed:
 
     def __enter__(self) -> Self:
         started = time.perf_counter()
-        self.engine.__enter__()
-        loaded = time.perf_counter()
-        try:
-            asyncio.run(self._prove())
-        except EngineError as error:
-            self.__exit__()
-            raise EngineUnavailable(f"{self.model} started but does not answer: {error.message}", hint=error.hint) from error
-        except BaseException:
-            self.__exit__()
-            raise
+        with progress.starting(f"{self.model} on {self.config.backend.name} ({self.name})", quiet=self.config.quiet):
+            self.engine.__enter__()
+            loaded = time.perf_counter()
+            try:
+                placement = asyncio.run(self._prove())
+            except BaseException as error:
+                self.engine.__exit__(type(error), error, None)
+                raise
         self.report = {
             "engine": self.name,
+            "backend": self.config.backend.name,
             "model": self.model,
             "model_sha256": self.model_digest,
             "slots": self.slots,
             "slot_context_tokens": self.slot_context_tokens,
+            "gpu_share": placement.gpu_share,
+            "evidence": placement.evidence,
+            "memory_bytes": {"predicted": self._predicted_bytes(), **placement.memory_bytes},
             "load_seconds": round(loaded - started, 2),
             "first_token_seconds": round(time.perf_counter() - loaded, 2),
         }
+        if isinstance(self.engine, Served) and self.engine.record is not None:
+            record = self.engine.record
+            self.engine.proven(self.report)
+            self.report = {
+                "name": record.name,
+                **self.report,
+                "url": record.url,
+                "pid": record.pid,
+                "ours": record.ours,
+                "stays": record.ours and record.owner_pid is None,
+            }
         return self
+
+    def _predicted_bytes(self) -> int | None:
+        """What was thought before the start that it would take; None for weights that are not a file here."""
+        if not self.config.engine.needs_file:
+            return None
+        file = weights(self.config).file
+        wanted = machine.fit(
+            self.config.model,
+            (file.bytes, True),
+            slots=self.slots,
+            slot_context_tokens=self.slot_context_tokens,
+            kv_type=self.config.engine.kv_cache_type,
+            free_bytes=0,
+        )
+        return wanted.needed_bytes - wanted.reserve_bytes
 
     def __exit__(
         self,
@@ -85,15 +118,26 @@ class Deployed:
     ) -> None:
         self.engine.__exit__(kind, error, trace)
 
-    async def _prove(self) -> None:
+    async def _prove(self) -> Placement:
+        """It lists the model, it answers, and it computes on what was asked for."""
+        backend = self.config.backend.name
         try:
             listed = await self.models()
             if self.model not in listed:
                 raise EngineUnavailable(f"it serves {', '.join(listed)}")
             if self.local:  # elsewhere a token costs money
                 await self.generate([Message("user", "Say yes.")], max_tokens=1)
+            placement = await self.placement()
+        except EngineError as error:
+            raise EngineUnavailable(f"{self.model} started but does not answer: {error.message}", hint=error.hint) from error
         finally:
             await self.aclose()
+        if placement.gpu_share == 0 and self.local and backend != "cpu" and not self.config.allow_cpu:
+            raise EngineUnavailable(
+                f"backend={backend} was asked for, but {self.model} is on the CPU: {placement.evidence}",
+                hint=f"llmc doctor backend={backend}; or backend=cpu, or allow_cpu=true",
+            )
+        return placement
 
     async def aclose(self) -> None:
         await self.engine.aclose()
@@ -125,12 +169,36 @@ class Deployed:
         return await self.engine.generate(messages, max_tokens=max_tokens, schema=schema, temperature=temperature, seed=seed)
 
 
-def deploy(config: RunConfig, pull: Pulled | str) -> Deployed | str:
+def deploy(config: RunConfig, pull: Pulled | str) -> Deployed | Exported | str:
     """The engine of a configuration, not started yet: entering it starts it. With ``dry_run`` the command it would run."""
+    file, digest = None, ""
     if isinstance(pull, Pulled):
-        file, digest = Path(pull.path), pull.sha256
-    else:
+        file, digest = (Path(pull.path) if pull.path else None), pull.sha256
+    elif config.engine.needs_file:
         wanted = weights(config)
         file, digest = wanted.path, wanted.file.sha256 or ""
     engine = engines.load(config, weights=file, model_digest=digest)
-    return shlex.join(engine.command()) if config.dry_run else Deployed(engine)
+    alone = config.target._target_ == f"{__name__}.deploy"
+    if isinstance(engine, Served):
+        engine.keep = alone
+    if config.dry_run:
+        command = engine.command()
+        return shlex.join(command) if command else f"use the server at {config.engine.url or 'its usual address'}"
+    if config.export and alone:
+        return export(config, engine)
+    return Deployed(engine, config)
+
+
+def check(config: RunConfig) -> None:
+    """UsageError for what can be seen to be wrong before anything is downloaded."""
+    engine = config.engine
+    if config.export is not None and config.export not in KINDS:
+        raise UsageError(f"export={config.export} is none of {', '.join(KINDS)}")
+    if not 0 < engine.gpu_memory_fraction <= 1:
+        raise UsageError(f"engine.gpu_memory_fraction={engine.gpu_memory_fraction} is not above 0 and at most 1")
+    if engine.flash_attention not in ("auto", "on", "off"):
+        raise UsageError(f"engine.flash_attention={engine.flash_attention} is none of auto, on, off")
+    if engine.port is not None and not 1024 <= engine.port <= 65535:
+        raise UsageError(f"engine.port={engine.port} is not between 1024 and 65535")
+    if config.name is not None:
+        records.folder(config.name)

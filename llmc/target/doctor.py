@@ -55,6 +55,8 @@ def doctor(config: RunConfig) -> Diagnosis:
         )
     elif package:
         diagnosis.add("ok", "engine", f"{config.engine.name} ({package} {importlib.metadata.version(package)})")
+    if not config.engine.needs_file:
+        return diagnosis
     wanted = weights(config)
     memory = machine.fit(
         config.model,

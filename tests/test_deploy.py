@@ -1,0 +1,300 @@
+"""llmc deploy, status, logs and stop as commands: servers that stay, are watched, killed, and stopped."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from llmc.engine import records
+
+ROOT = Path(__file__).parent
+SMALL = ("profile.concurrency=1", "profile.slot_context_tokens=512")
+
+
+@pytest.fixture
+def servers(home, tmp_path, monkeypatch):
+    """A state folder of the test's own with the session's weights; what was left running in it is ended."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "cache").symlink_to(home / "cache")
+    monkeypatch.setenv("LLMC_HOME", str(folder))
+    monkeypatch.setattr(records, "ORPHAN_SECONDS", 0.2)
+    yield folder / "state" / "servers"
+    for record in records.everything():
+        records.end(record)
+
+
+@pytest.fixture
+def vllm(tmp_path, servers):
+    """The words that deploy vLLM's stand-in."""
+    program = tmp_path / "vllm"
+    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(ROOT / 'fakes' / 'vllm.py')!r})\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return ("engine=vllm", f"engine.binary={program}", "+model.vllm.none=org/model", "quant=none", *SMALL)
+
+
+def wait_until(done, within=20.0):
+    deadline = time.monotonic() + within
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def one(llmc, name):
+    (server,) = llmc("status", f"name={name}").json["servers"]
+    return server
+
+
+def test_a_real_server_is_started_proven_used_watched_and_stopped(llmc_inside, servers, weights, real_llama_server, corpus):
+    words = ("engine=llama_server", f"engine.binary={real_llama_server}", *SMALL)
+    report = llmc_inside("deploy", *words).ok().json
+    assert (report["gpu_share"], report["ours"], report["stays"]) == (0, True, True)
+    assert report["evidence"] == "CPU_Mapped model buffer 92 MiB"
+    memory = report["memory_bytes"]
+    assert memory["kv"] == 2 * 30 * 3 * 64 * 2 * 512
+    assert memory["weights"] <= memory["process"] <= memory["predicted"]
+    assert llmc_inside("deploy", *words).ok().json["pid"] == report["pid"]
+
+    server = one(llmc_inside, report["name"])
+    assert (server["state"], server["pid"], server["processes"], server["slots"]) == ("ready", report["pid"], 1, 1)
+    assert server["activity"]["output_tokens_total"] == 2
+    assert server["activity"]["slots_busy"] == server["activity"]["queued"] == 0
+    assert server["resident_bytes"] > memory["weights"]
+
+    compress = ("compress", f"input={corpus / 'notes'}", "output=notes.llmc", "view.max_tokens=16", *words)
+    llmc_inside(*compress).ok()
+    assert one(llmc_inside, report["name"])["activity"]["output_tokens_total"] > 2
+    (record,) = records.everything()
+    assert (record.name, record.pid) == (report["name"], report["pid"])
+
+    assert "model loaded" in llmc_inside("logs", "lines=500").ok().stdout
+    assert len(llmc_inside("logs", "lines=2").ok().stdout.splitlines()) == 2
+    assert llmc_inside("stop").ok().json["servers"] == [{"name": report["name"], "outcome": "stopped", "processes": 1}]
+    assert records.processes(record) == []
+    assert llmc_inside("status").ok().json == {"servers": []}
+    assert not servers.joinpath(report["name"]).exists()
+
+
+def test_two_names_run_side_by_side_and_are_stopped_one_by_one(llmc_inside, vllm):
+    for name in ("one", "two"):
+        llmc_inside("deploy", f"name={name}", *vllm).ok()
+    assert [s["state"] for s in llmc_inside("status").ok().json["servers"]] == ["ready", "ready"]
+    message, hint = llmc_inside("stop").usage()
+    assert message == "there are 2 servers: one, two"
+    assert hint == "llmc stop name=…, or name='*' for all"
+    llmc_inside("stop", "name=one").ok()
+    assert [s["name"] for s in llmc_inside("status").ok().json["servers"]] == ["two"]
+    message, hint = llmc_inside("status", "name=one").usage(1)
+    assert (message, hint) == ("no server is called one", "there is two")
+    llmc_inside("stop", "name=*").ok()
+    assert llmc_inside("status").ok().json == {"servers": []}
+
+
+def test_a_killed_api_process_leaves_a_broken_server_that_stop_ends(llmc_inside, vllm):
+    pid = llmc_inside("deploy", *vllm).ok().json["pid"]
+    os.kill(pid, signal.SIGKILL)
+    record = records.everything()[0]
+    wait_until(lambda: records.leader(record) is None)
+    result = llmc_inside("status")
+    (server,) = result.json["servers"]
+    assert (result.code, server["state"], server["processes"]) == (1, "broken", 1)
+    assert server["reason"] == "its main process is gone, 1 of its processes live on"
+    assert server["next"] == f"llmc stop name={record.name}"
+    assert llmc_inside("stop").ok().json["servers"][0]["processes"] == 1
+    assert records.processes(record) == []
+
+
+def test_a_server_that_has_ended_is_gone_with_its_reason_and_stop_forgets_it(llmc_inside, vllm):
+    llmc_inside("deploy", *vllm).ok()
+    record = records.everything()[0]
+    with record.log.open("a") as log:
+        log.write("torch.OutOfMemoryError: CUDA out of memory.\n")
+    for process in records.processes(record):
+        process.kill()
+    wait_until(lambda: not records.processes(record))
+    server = llmc_inside("status").json["servers"][0]
+    assert (server["state"], server["pid"]) == ("gone", None)
+    assert server["reason"] == "it has ended: torch.OutOfMemoryError: CUDA out of memory."
+    assert llmc_inside("deploy", *vllm).ok().json["pid"] != record.pid  # the name is free again
+    assert llmc_inside("stop").ok().json["servers"][0]["outcome"] == "stopped"
+
+
+def test_llmc_killed_during_deploy_leaves_a_server_that_status_shows_and_the_next_deploy_takes(
+    llmc, vllm, tmp_path, monkeypatch
+):
+    gate = tmp_path / "gate"
+    monkeypatch.setenv("FAKE_VLLM_GATE", str(gate))
+    deploying = llmc.start("deploy", *vllm)
+    wait_until(lambda: [r for r in records.everything() if r.pid])
+    (record,) = records.everything()
+    deploying.kill()
+    deploying.communicate()
+    server = one(llmc, record.name)
+    assert (server["state"], server["pid"]) == ("starting", record.pid)
+    gate.touch()
+    assert llmc("deploy", *vllm).ok().json["pid"] == record.pid
+    assert one(llmc, record.name)["state"] == "ready"
+    assert llmc("stop").ok().json["servers"][0]["processes"] == 2
+
+
+def test_a_gpu_that_was_asked_for_and_not_used_is_a_failure_and_nothing_stays(llmc_inside, vllm, monkeypatch):
+    message, hint = llmc_inside("deploy", "backend=cuda", *vllm).error(1)
+    assert message == ("backend=cuda was asked for, but smollm2-135m-instruct is on the CPU: CPU KV cache size: 46,592 tokens")
+    assert hint == "llmc doctor backend=cuda; or backend=cpu, or allow_cpu=true"
+    assert records.everything() == []
+    assert llmc_inside("deploy", "backend=cuda", "allow_cpu=true", *vllm).ok().json["gpu_share"] == 0
+    llmc_inside("stop").ok()
+    monkeypatch.setenv("FAKE_VLLM_PLATFORM", "GPU")
+    assert llmc_inside("deploy", "backend=cuda", *vllm).ok().json["gpu_share"] == 1
+
+
+def test_a_failed_start_shows_the_last_lines_the_cause_and_what_to_do(llmc_inside, vllm, monkeypatch):
+    monkeypatch.setenv("FAKE_VLLM_LOG", str(ROOT / "data" / "logs" / "vllm-arch.log"))
+    result = llmc_inside("deploy", "name=one", *vllm)
+    _, *tail, error, hint = result.stderr.splitlines()
+    assert result.code == 1
+    assert error.startswith(
+        "error: vllm ended with exit code 1 while starting: Value error, Model architectures ['FrobForCausalLM']"
+    )
+    assert hint == "hint:  a newer engine, or another model=; its log: llmc logs name=one"
+    assert [line[:4] for line in tail] == ["  | "] * 8
+    assert "FrobForCausalLM" in llmc_inside("logs", "name=one").ok().stdout
+    assert llmc_inside("status").ok().json == {"servers": []}
+
+
+def test_a_server_of_the_users_own_is_adopted_shown_and_never_stopped(llmc_inside, vllm, fake, tmp_path):
+    url = fake("llama_server").url
+    words = ("engine=llama_server", f"engine.url={url}", "model.name=fake", *SMALL)
+    report = llmc_inside("deploy", *words).ok().json
+    assert (report["ours"], report["stays"], report["url"], report["gpu_share"]) == (False, False, url, None)
+    assert (report["slots"], report["slot_context_tokens"]) == (2, 2048)
+    assert one(llmc_inside, "fake")["state"] == "ready"
+    assert llmc_inside("stop").ok().json["servers"] == [{"name": "fake", "outcome": "left running", "processes": 0}]
+    assert llmc_inside("deploy", *words).ok().json["url"] == url
+
+
+def test_following_a_log_ends_with_its_server(llmc, vllm):
+    llmc("deploy", *vllm).ok()
+    following = llmc.start("logs", "follow=true")
+    first = following.stdout.readline().decode()
+    record = records.everything()[0]
+    with record.log.open("a") as log:
+        log.write("a line that came later\n")
+    llmc("stop").ok()
+    rest = following.communicate(timeout=20)[0].decode()
+    assert first
+    assert "a line that came later" in rest
+    assert following.returncode == 0
+
+
+def test_watching_gives_a_document_a_second_with_rates(llmc, vllm):
+    llmc("deploy", *vllm).ok()
+    watching = llmc.start("status", "watch=true")
+    samples = [json.loads(watching.stdout.readline()) for _ in range(2)]
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=20)
+    rates = [s["servers"][0]["output_tokens_per_second"] for s in samples]
+    assert rates == [None, 0]
+    assert watching.returncode == 130
+
+
+def test_a_dry_run_shows_the_exact_command_and_starts_nothing(llmc_inside, vllm, servers):
+    steps = dict(llmc_inside("deploy", "dry_run=true", "engine.port=8123", *vllm).ok().json["steps"])
+    assert steps["deploy"].startswith("env VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_CPU_KVCACHE_SPACE=1 ")
+    assert " serve org/model --served-model-name smollm2-135m-instruct --host 127.0.0.1 --port 8123 " in steps["deploy"]
+    assert not servers.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["export=kube"], "export=kube is none of systemd, compose, command"),
+        (["engine.gpu_memory_fraction=1.5"], "engine.gpu_memory_fraction=1.5 is not above 0 and at most 1"),
+        (["engine.flash_attention=maybe"], "engine.flash_attention=maybe is none of auto, on, off"),
+        (["engine.port=80"], "engine.port=80 is not between 1024 and 65535"),
+        (["name=a/b"], "name=a/b: letters, digits, dots, dashes and underscores, at most 64"),
+    ],
+)
+def test_a_wrong_setting_is_said_before_anything_is_done(llmc_inside, servers, words, message):
+    assert llmc_inside("deploy", "engine=llama_server", *words).usage()[0] == message
+
+
+@pytest.mark.parametrize("kind", ["systemd", "compose", "command"])
+@pytest.mark.parametrize("engine", ["llama_server", "vllm"])
+def test_an_export_is_what_it_always_was(llmc_inside, servers, weights, tmp_path, kind, engine):
+    program = tmp_path / "a server"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    words = ["name=notes", f"engine={engine}", f"engine.binary={program}", "engine.threads=2", *SMALL, f"export={kind}"]
+    if engine == "vllm":
+        words += ["+model.vllm.none=org/model", "backend=cuda", "engine.arguments=['--chat-template','a \"b\" $HOME 5%']"]
+    text = llmc_inside("deploy", *words).ok().stdout
+    key = servers.parent / "keys" / "notes.env"
+    assert key.stat().st_mode & 0o077 == 0
+    secret = key.read_text().strip().partition("=")[2]
+    assert len(secret) == 32
+    assert secret not in text
+    for path, name in ((program, "/opt/a server"), (weights.resolve(), "/data/model.gguf"), (key, "/keys/notes.env")):
+        text = text.replace(str(path), name)
+    text = text.replace(str(servers.parent.parent / "cache" / "models" / weights.name), "/data/model.gguf")
+    golden = ROOT / "golden" / "export" / f"{engine}.{ {'systemd': 'service', 'compose': 'yaml', 'command': 'sh'}[kind] }"
+    assert text.replace(weights.name, "model.gguf") == golden.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
+def test_systemd_finds_nothing_wrong_with_the_unit(llmc_inside, servers, weights, tmp_path):
+    unit = tmp_path / "notes.service"
+    words = ("engine=llama_server", "engine.binary=/bin/true", *SMALL, "export=systemd", f"output={unit}")
+    report = llmc_inside("deploy", *words).ok().json
+    assert report["next"] == f"systemctl --user enable --now {unit}"
+    checked = subprocess.run(
+        ["systemd-analyze", "--user", "verify", unit],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert llmc_inside("deploy", *words).usage()[0] == f"{unit} exists"
+
+
+def test_an_exported_command_serves_and_is_found_with_its_key(llmc, vllm, tmp_path):
+    from llmc.engine.served import free_port
+
+    words = (f"engine.port={free_port()}", "name=notes", *vllm)
+    script = tmp_path / "serve.sh"
+    url = llmc("deploy", "export=command", f"output={script}", *words).ok().json["url"]
+    server = subprocess.Popen(["sh", str(script)], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: llmc("deploy", f"engine.url={url}", *words).code == 0)
+        assert one(llmc, "notes")["ours"] is False
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_embedded_cannot_be_exported(llmc_inside, servers, weights):
+    assert llmc_inside("deploy", "export=systemd").error(2) == (
+        "engine=embedded ends with llmc: there is nothing to export",
+        "engine=llama_server",
+    )
+
+
+@pytest.mark.slow
+def test_vulkan_is_proven_by_the_devices_buffers(llmc_inside, servers, weights, real_llama_server):
+    words = ("engine=llama_server", f"engine.binary={real_llama_server}", "backend=vulkan", *SMALL)
+    message, _ = llmc_inside("deploy", *words).error(1)
+    assert message.endswith("sees no vulkan device; it sees none")  # software is hidden unless it is asked for
+    report = llmc_inside("deploy", *words, env={"GGML_VK_VISIBLE_DEVICES": "0"}).ok().json
+    assert report["gpu_share"] == 1
+    assert report["evidence"].startswith("offloaded 31/31 layers to GPU; ")
+    assert "Vulkan0 model buffer 92 MiB" in report["evidence"]
+    assert one(llmc_inside, report["name"])["gpu_share"] == 1
+    llmc_inside("stop").ok()
