@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from llmc import viewstore
+from llmc import calibrations, viewstore
 from llmc.archive import Archive
 
 
@@ -35,6 +35,8 @@ class Stats:
     """Why documents have none."""
     engine_failures: dict[str, int] = field(default_factory=dict)
     models: list[str] = field(default_factory=list)
+    calibration: calibrations.Holds | None = None
+    """What was measured of the check with the settings of these views; None: not calibrated."""
 
 
 def collect(archive: Archive) -> Stats:
@@ -46,13 +48,14 @@ def collect(archive: Archive) -> Stats:
     failures: Counter[str] = Counter()
     tokens_by: Counter[str] = Counter()
     models: Counter[str] = Counter()
+    configs: Counter[str] = Counter()
     for part in archive.manifest.parts:
         live = {entry.seq: entry.size_bytes for entry in archive.entries(part)}
         stats.documents += len(live)
         stats.replaced += part.documents - len(live)
         stats.original_bytes += sum(live.values())
         seen = 0
-        columns = ["kind", "source_tokens", "tokens", "tokens_by", "model", "attempts"]
+        columns = ["kind", "source_tokens", "tokens", "tokens_by", "model", "attempts", "config"]
         for row in viewstore.rows(archive, part, columns):
             if row["seq"] not in live:
                 continue
@@ -66,6 +69,7 @@ def collect(archive: Archive) -> Stats:
                 stats.source_tokens += row["source_tokens"]
                 stats.view_tokens += row["tokens"]
                 tokens_by[row["tokens_by"]] += 1
+                configs[row["config"] or ""] += 1
             if row["kind"] != "gist" and any(a["outcome"] == "refused" for a in gists):
                 refused[next(a["reason"] for a in gists if a["outcome"] == "refused").split(":")[0]] += 1
             for attempt in gists:
@@ -82,6 +86,7 @@ def collect(archive: Archive) -> Stats:
     stats.tokens_by = list(tokens_by)
     stats.refused, stats.without_view = dict(refused.most_common()), dict(without.most_common())
     stats.engine_failures, stats.models = dict(failures.most_common(5)), list(models)
+    stats.calibration = calibrations.holding(configs)
     return stats
 
 

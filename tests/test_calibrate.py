@@ -40,7 +40,7 @@ def texts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_home(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LLMC_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -84,9 +84,9 @@ def test_no_half_to_report_is_too_few_and_not_an_error(tmp_path: Path, count: in
     assert all(each.missed.share_95 == (0, 1) for each in result.kinds)
 
 
-def test_the_result_is_kept_under_the_policy_with_version_and_seed(texts: Path, home: Path):
+def test_the_result_is_kept_under_the_policy_with_version_and_seed(texts: Path, own_home: Path):
     result = calibrate(config(texts, seed=5, policy={"grounded_share": 0.6}))
-    kept = json.loads((home / "state" / "calibration" / f"{policy_hash(Policy(grounded_share=0.6))}.json").read_text())
+    kept = json.loads((own_home / "state" / "calibration" / f"{policy_hash(Policy(grounded_share=0.6))}.json").read_text())
     assert (kept["version"], kept["seed"], kept["views"]) == ("0.1.0", 5, 12)
     assert result.file.endswith(f"{kept['policy_hash']}.json")
 
@@ -117,7 +117,8 @@ def test_the_command_gives_json_on_a_pipe(texts: Path, llmc):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ((), 2, "calibrate needs an input"),
+        ((), 2, "calibrate needs an input, or an archive"),
+        (("archive=nowhere.llmc",), 1, "archive nowhere.llmc does not exist"),
         (("input=nowhere",), 1, "input nowhere does not exist"),
         (("input=empty",), 1, "no document in empty"),
         (("input=empty", "+policy.grounded_shares=1"), 2, "policy has no key 'grounded_shares'"),
@@ -127,3 +128,62 @@ def test_the_command_gives_json_on_a_pipe(texts: Path, llmc):
 def test_bad_input_is_told_before_anything_is_read(tmp_path: Path, llmc, words, code, message):
     (tmp_path / "empty").mkdir(exist_ok=True)
     assert llmc("calibrate", *words, cwd=tmp_path).error(code)[0] == message
+
+
+@pytest.fixture
+def archive(texts: Path, tmp_path: Path, llmc_inside, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve extracts and two documents without a view; one error of a kind and view is enough to see what is shown."""
+    monkeypatch.setattr("llmc.target.calibrate.MOST_ROUNDS", 1)
+    folder = tmp_path / "a.llmc"
+    llmc_inside("compress", f"input={texts}", f"output={folder}", "view=extract", "quiet=true").ok()
+    return folder
+
+
+def test_kept_views_of_an_archive_are_calibrated_and_stats_shows_it_with_its_intervals(archive: Path, llmc_inside):
+    before = llmc_inside("stats", f"archive={archive}", "format=table").ok().stdout
+    assert "not calibrated for these views: llmc calibrate" in before
+    result = llmc_inside("calibrate", f"archive={archive}", "seed=3").ok().json
+    assert (result["basis"], result["views"], result["views_by_kind"]) == ("kept views", 12, {"extract": 12})
+    assert result["skipped"] == {"without a view": 2}
+    assert result["false_refusals"]["count"] == 0
+    held = llmc_inside("stats", f"archive={archive}").ok().json["calibration"]
+    assert (held["date"], held["basis"], held["seed"], held["reported"]) == (result["date"], "kept views", 3, 6)
+    told = {row["kind"]: (row["missed"], row["tries"], row["share_95"], row["certified"]) for row in held["kinds"]}
+    measured = {
+        row["kind"]: (row["missed"]["count"], row["missed"]["tries"], row["missed"]["share_95"], row["certified"])
+        for row in result["kinds"]
+    }
+    assert told == measured
+    table = llmc_inside("stats", f"archive={archive}", "format=table").ok().stdout
+    count, tries, (low, high), _ = measured["money"]
+    assert f"money      {count:>4} of {tries:<5} {low:.1%} to {high:.1%}" in table
+    assert "certified" not in table  # six views are too few
+    assert max(map(len, table.splitlines())) <= 100
+
+
+def test_a_calibration_of_texts_holds_for_archives_made_with_the_same_settings_only(archive: Path, texts: Path, llmc_inside):
+    llmc_inside("calibrate", f"input={texts}", "view=extract", "policy=strict").ok()
+    assert llmc_inside("stats", f"archive={archive}").ok().json["calibration"] is None
+    llmc_inside("calibrate", f"input={texts}", "view=extract").ok()
+    assert llmc_inside("stats", f"archive={archive}").ok().json["calibration"]["basis"] == "extracts"
+
+
+def test_a_calibration_of_another_version_or_a_broken_one_vouches_for_nothing(archive: Path, llmc_inside):
+    file = Path(llmc_inside("calibrate", f"archive={archive}").ok().json["file"])
+    kept = json.loads(file.read_bytes())
+    for broken in (json.dumps(kept | {"version": "0.0.1"}), json.dumps({"configs": 1}), "{", "[]"):
+        file.write_text(broken)
+        assert llmc_inside("stats", f"archive={archive}").ok().json["calibration"] is None
+
+
+def test_both_sources_of_views_are_measured_together(archive: Path, texts: Path, llmc_inside):
+    result = llmc_inside("calibrate", f"archive={archive}", f"input={texts}", "view=extract").ok().json
+    assert (result["basis"], result["views"]) == ("kept views and extracts", 24)
+
+
+def test_an_archive_without_views_certifies_nothing(texts: Path, tmp_path: Path, llmc_inside):
+    llmc_inside("compress", f"input={texts}", f"output={tmp_path / 'b.llmc'}", "view=none", "quiet=true").ok()
+    result = llmc_inside("calibrate", f"archive={tmp_path / 'b.llmc'}").ok().json
+    assert result["views"] == 0
+    assert "too few" in result["verdict"]
+    assert llmc_inside("stats", f"archive={tmp_path / 'b.llmc'}").ok().json["calibration"] is None

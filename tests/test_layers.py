@@ -20,7 +20,7 @@ LAYERS = (
     ("energy", "ledger", "price"),
     ("route",),
     ("view",),
-    ("viewstore", "writer", "files", "stats", "diff"),
+    ("calibrations", "viewstore", "writer", "files", "stats", "diff"),
     ("pipeline", "gate"),
     ("api",),
     ("report",),

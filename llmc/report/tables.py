@@ -268,19 +268,42 @@ def _(result: Stats, console: Console) -> None:
     rows = _sizes(result)
     if result.models:
         rows.append(("model", ", ".join(result.models)))
+    rows += _calibration(result)
     _grid(console, rows)
+
+
+def _calibration(stats: Stats) -> list[tuple[str, ...]]:
+    """How often the check misses what kind of error, as far as it was measured for these views' settings."""
+    if not stats.views.get("gist") and not stats.views.get("extract"):
+        return []
+    held = stats.calibration
+    if held is None:
+        return [("check", f"not calibrated for these views: llmc calibrate {_argument('archive', stats.archive)}")]
+    of = f"{held.reported} {one_line(held.basis)}, seed {held.seed}"
+    rows: list[tuple[str, ...]] = [("check", f"calibrated {one_line(held.date[:10])} on {of}; errors missed:")]
+    for kind in held.kinds:
+        if kind["tries"]:
+            low, high = kind["share_95"]
+            sure = "   certified" if kind["certified"] else ""
+            name = one_line(kind["kind"])
+            rows.append(("", f"{name:<10} {kind['missed']:>4} of {kind['tries']:<5} {low:.1%} to {high:.1%}{sure}"))
+    return rows
 
 
 @_render.register
 def _(result: Calibrated, console: Console) -> None:
-    console.print(Text(f"{result.views} extracts of {result.documents} documents   {result.verdict}", style="bold"))
+    console.print(Text(f"{result.views} {result.basis} of {result.documents} documents   {result.verdict}", style="bold"))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("planted error", "missed", "of", "95% interval", ""):
         table.add_column(name, justify="left" if name in ("planted error", "") else "right", no_wrap=True)
     for kind in result.kinds:
         sure = "certified" if kind.certified else "too few" if kind.missed.tries < result.certified_tries else ""
         table.add_row(kind.kind, *_rate(kind.missed), Text(sure, style="green" if kind.certified else ""))
-    table.add_row("refused, though faithful", *_rate(result.false_refusals), "")
+    table.add_row(
+        "refused, though kept" if result.basis == "kept views" else "refused, though faithful",
+        *_rate(result.false_refusals),
+        "",
+    )
     console.print(table)
     rows = [
         ("skipped", ", ".join(f"{n} {what}" for what, n in result.skipped.items())),
