@@ -298,3 +298,27 @@ def test_vulkan_is_proven_by_the_devices_buffers(llmc_inside, servers, weights, 
     assert "Vulkan0 model buffer 92 MiB" in report["evidence"]
     assert one(llmc_inside, report["name"])["gpu_share"] == 1
     llmc_inside("stop").ok()
+
+
+def test_a_model_of_the_users_ollama_is_shown_and_given_back_and_the_server_goes_on(llmc_inside, servers, fake):
+    server = fake("ollama_server", "--has", "qwen2.5:7b-instruct-q4_K_M")
+    words = ("engine=ollama", f"engine.url={server.url}", "model=qwen", "quant=q4_k_m", "backend=vulkan", *SMALL)
+    report = llmc_inside("deploy", *words).ok().json
+    assert (report["ours"], report["gpu_share"], report["url"]) == (False, 1, server.url)
+    assert one(llmc_inside, "qwen2.5-7b-instruct")["state"] == "ready"
+    assert llmc_inside("stop").ok().json["servers"][0]["outcome"] == "unloaded"
+    asked = server.log[-1]
+    assert (asked["path"], asked["body"]["keep_alive"]) == ("/api/generate", 0)
+    assert server.process.poll() is None
+    assert llmc_inside("status").ok().json == {"servers": []}
+
+
+def test_an_ollama_that_put_the_model_on_the_cpu_is_not_what_was_asked_for(llmc_inside, servers, fake):
+    url = fake("ollama_server", "--has", "qwen2.5:7b-instruct-q4_K_M", "--vram-share", 0).url
+    words = ("engine=ollama", f"engine.url={url}", "model=qwen", "quant=q4_k_m", *SMALL)
+    result = llmc_inside("deploy", *words, "backend=vulkan")
+    assert result.code == 1
+    assert (
+        "backend=vulkan was asked for, but qwen2.5:7b-instruct-q4_K_M is on the CPU: /api/ps: size_vram 0 of" in result.stderr
+    )
+    llmc_inside("deploy", *words, "backend=vulkan", "allow_cpu=true").ok()

@@ -19,7 +19,7 @@ from llmc.errors import UsageError
 from llmc.schema import RunConfig
 
 if TYPE_CHECKING:
-    from llmc.engine._http import LocalServer
+    from llmc.engine._http import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +162,9 @@ def load(config: RunConfig, *, weights: Path | None, model_digest: str) -> Engin
     return made
 
 
-def client(name: str, url: str, key: str, *, timeout_seconds: float, offline: bool) -> "LocalServer":
+def client(name: str, url: str, key: str, *, timeout_seconds: float, offline: bool) -> "Client":
     """To speak with a server that runs already."""
-    made: LocalServer = _module(name).client(url, key, timeout_seconds, offline)
+    made: Client = _module(name).client(url, key, timeout_seconds, offline)
     return made
 
 

@@ -121,6 +121,14 @@ class Client:
     async def health(self) -> Health:
         return await self._probe("/health")
 
+    async def activity(self) -> Activity:
+        """What the server is doing; this one does not say."""
+        return Activity()
+
+    async def release(self, model: str) -> bool:
+        """Have a server that goes on give back a model's memory; False: it cannot."""
+        return False
+
     async def _probe(self, path: str) -> Health:
         started = time.perf_counter()
         try:
@@ -203,15 +211,12 @@ class OpenAIServer(Client):
 
 
 class LocalServer(OpenAIServer):
-    """A server whose model's tokens can be counted, and that says what it is doing."""
+    """A server whose model's tokens can be counted."""
 
     async def count_tokens(self, text: str) -> int:
         raise NotImplementedError
 
     async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        raise NotImplementedError
-
-    async def activity(self) -> Activity:
         raise NotImplementedError
 
     async def _metrics(self) -> dict[str, float]:

@@ -128,6 +128,10 @@ class OllamaServer(Client):
         with _clearer(self.url, tag):
             await self._request("POST", "/api/generate", body, timeout=timeout_seconds)
 
+    async def release(self, model: str) -> bool:
+        await self.unload(model)
+        return True
+
     async def unload(self, tag: str) -> None:
         await self._request("POST", "/api/generate", {"model": tag, "keep_alive": 0, "stream": False})
 

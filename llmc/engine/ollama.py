@@ -181,6 +181,11 @@ def connect(config: RunConfig) -> OllamaServer:
     )
 
 
+def client(url: str, key: str, timeout_seconds: float, offline: bool) -> OllamaServer:
+    """To speak with a server that is on record."""
+    return OllamaServer(url, key=key, timeout_seconds=timeout_seconds, offline=offline)
+
+
 def create(config: RunConfig, *, weights: Path | None, model_digest: str) -> Ollama:
     return Ollama(
         connect(config),

@@ -15,6 +15,8 @@ from typing import Any, Self
 from llmc import engine as engines
 from llmc import machine
 from llmc.engine import Engine, Generation, Health, Message, Placement, records
+from llmc.engine.ollama import Ollama
+from llmc.engine.records import Record
 from llmc.engine.served import Served
 from llmc.errors import EngineError, EngineUnavailable, UsageError
 from llmc.model import weights
@@ -27,9 +29,11 @@ from llmc.target.export import KINDS, Exported, export
 class Deployed:
     """An engine that proves itself when it is entered, and what its start showed."""
 
-    def __init__(self, engine: Engine, config: RunConfig) -> None:
+    def __init__(self, engine: Engine, config: RunConfig, *, alone: bool) -> None:
         self.engine = engine
         self.config = config
+        self.alone = alone
+        """``llmc deploy`` itself, not another target that needs a model for as long as it runs."""
         self.report: dict[str, Any] = {}
 
     @property
@@ -82,9 +86,7 @@ class Deployed:
             "load_seconds": round(loaded - started, 2),
             "first_token_seconds": round(time.perf_counter() - loaded, 2),
         }
-        if isinstance(self.engine, Served) and self.engine.record is not None:
-            record = self.engine.record
-            self.engine.proven(self.report)
+        if record := self._record():
             self.report = {
                 "name": record.name,
                 **self.report,
@@ -94,6 +96,22 @@ class Deployed:
                 "stays": record.ours and record.owner_pid is None,
             }
         return self
+
+    def _record(self) -> Record | None:
+        """The server on record, with what its start showed; None for an engine that is no server of its own."""
+        if isinstance(self.engine, Served):
+            self.engine.proven(self.report)
+            return self.engine.record
+        if not (self.alone and isinstance(self.engine, Ollama)):
+            return None
+        name, url = self.config.name or self.config.model.name, self.engine.server.url
+        slots, context = self.slots, self.slot_context_tokens
+        record = Record(
+            name, self.name, self.model, self.model_digest, self.config.backend.name, url, slots, context, ours=False
+        )
+        record.proof = self.report
+        records.write(record)
+        return record
 
     def _predicted_bytes(self) -> int | None:
         """What was thought before the start that it would take; None for weights that are not a file here."""
@@ -186,7 +204,7 @@ def deploy(config: RunConfig, pull: Pulled | str) -> Deployed | Exported | str:
         return shlex.join(command) if command else f"use the server at {config.engine.url or 'its usual address'}"
     if config.export and alone:
         return export(config, engine)
-    return Deployed(engine, config)
+    return Deployed(engine, config, alone=alone)
 
 
 def check(config: RunConfig) -> None:

@@ -1,12 +1,16 @@
 """llmc stop: end servers that llmc started, with all their processes, and see that they are gone."""
 
+import asyncio
 from dataclasses import dataclass
 
+from llmc import engine as engines
 from llmc.engine import records
 from llmc.engine.records import Record
-from llmc.errors import UsageError
+from llmc.errors import EngineError, UsageError
 from llmc.schema import RunConfig
 from llmc.target.status import chosen
+
+RELEASE_SECONDS = 30.0  # for a request in work to be finished first
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,8 @@ class Ended:
 
     name: str
     outcome: str
-    """``stopped``; ``was gone``: it had ended before; ``left running``: llmc did not start it."""
+    """``stopped``; ``was gone``: it had ended before; ``left running``: llmc did not start it; ``unloaded``: nor this one, but
+    it has given back the model's memory (Ollama)."""
     processes: int
     """How many were ended."""
 
@@ -33,7 +38,7 @@ def stop(config: RunConfig) -> Stopped | str:
         raise UsageError(f"there are {len(found)} servers: {names}", hint="llmc stop name=…, or name='*' for all")
     if config.dry_run:
         return "; ".join(_would(record) for record in found) or "nothing: no server is on record"
-    return Stopped([_stop(record) for record in found])
+    return Stopped([_stop(record, config) for record in found])
 
 
 def _would(record: Record) -> str:
@@ -43,7 +48,23 @@ def _would(record: Record) -> str:
     return f"end {record.name} (process {numbers})" if numbers else f"forget {record.name}, which has ended"
 
 
-def _stop(record: Record) -> Ended:
+def _stop(record: Record, config: RunConfig) -> Ended:
+    if not record.ours:
+        outcome = "unloaded" if asyncio.run(_release(record, config)) else "left running"
+        records.forget(record)
+        return Ended(record.name, outcome, 0)
     count = records.end(record)
     records.forget(record)
-    return Ended(record.name, "left running" if not record.ours else "stopped" if count else "was gone", count)
+    return Ended(record.name, "stopped" if count else "was gone", count)
+
+
+async def _release(record: Record, config: RunConfig) -> bool:
+    client = engines.client(
+        record.engine, record.url, record.key, timeout_seconds=RELEASE_SECONDS, offline=config.profile.offline
+    )
+    try:
+        return await client.release(record.model)
+    except EngineError:  # it has ended, or has been told already
+        return False
+    finally:
+        await client.aclose()
