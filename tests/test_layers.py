@@ -17,7 +17,7 @@ LAYERS = (
     ("codec", "fidelity", "machine", "similar", "text"),
     ("parts",),
     ("archive", "cache", "documents", "engine", "model"),
-    ("energy", "ledger", "price"),
+    ("energy", "ledger", "monitor", "price"),
     ("route",),
     ("view",),
     ("calibrations", "viewstore", "writer", "files", "stats", "diff"),
@@ -112,7 +112,7 @@ def test_a_module_opens_with_what_it_is_for(module):
 
 def test_what_is_imported_is_installed_or_the_standard_librarys():
     allowed = {
-        "diskcache", "genai_prices", "ray", "regex", "rensa",
+        "diskcache", "genai_prices", "opentelemetry", "prometheus_client", "ray", "regex", "rensa",
         "httpx", "hydra", "jinja2", "llmc", "markupsafe", "matplotlib", "numpy", "nupunkt", "omegaconf", "platformdirs",
         "psutil", "pyarrow", "pyppmd", "pytest", "rich", "scipy", "tenacity", "xllamacpp", "zstandard",
     }  # fmt: skip

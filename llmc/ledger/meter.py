@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
-from llmc import energy, money, period
+from llmc import energy, monitor, period
 from llmc.errors import LedgerError, LlmcError, UsageError
 from llmc.ledger import Ledger, budget, default_path
 from llmc.ledger.budget import Budgets, Clock, Orphan, Wanted, Warned
@@ -93,6 +93,7 @@ class LedgerMeter:
                 " are not seen",
                 hint="ledger=/a/local/disk/ledger.sqlite3",
             )
+        self._monitors = monitor.monitors(config, run, on_warning)
 
     @property
     def exit_code(self) -> int:
@@ -137,6 +138,8 @@ class LedgerMeter:
             event = self._event(call, outcome, held, joules, period.microseconds(self._clock()))
             self.ledger.record(event)
             self._on_event(event)
+            for each in self._monitors:
+                each.event(event)
             self._warn(call.model)
             if time.monotonic() - self._stretch_started[1] > STRETCH_SECONDS:
                 self._record_stretch()
@@ -145,8 +148,10 @@ class LedgerMeter:
         """See :class:`llmc.meter.Meter`."""
         with self._lock:
             at_us = period.microseconds(self._clock())
-            values = asdict(made)
-            self.ledger.record(Document(uuid.uuid4().hex, self.run.run_id, at_us, **values))
+            document = Document(uuid.uuid4().hex, self.run.run_id, at_us, **asdict(made))
+            self.ledger.record(document)
+            for each in self._monitors:
+                each.document(document)
 
     def _event(self, call: Call, outcome: Outcome, held: _Open, joules: float | None, at_us: int) -> Event:
         cost, price = self._cost(call, outcome, joules)
@@ -272,6 +277,8 @@ class LedgerMeter:
                 self.run = replace(self.run, ended_us=period.microseconds(self._clock()), status=status)
                 self.ledger.end(self.run)
             finally:
+                for each in self._monitors:
+                    each.close()
                 self._power.close()
                 self.ledger.close()
 
@@ -367,9 +374,3 @@ def _tell(command: list[str], warned: Warned, on_warning: Callable[[str], None])
         subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         on_warning(f"budget.warn_command {shlex.join(command)} failed: {error}")
-
-
-def estimate(config: "RunConfig", provider: str, model: str, prompt_tokens: int, max_output_tokens: int) -> str:
-    """What so many tokens cost at most, for people: before a run, with ``dry_run=true``."""
-    found = Prices(config.price).at_most(provider, model, prompt_tokens, max_output_tokens, budget.now())
-    return f"at most {money.text(found)}" if found is not None else f"at an unknown price ({provider}/{model})"

@@ -1,5 +1,6 @@
 """llmc compress: documents into an archive, each with a view that passed the check."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from llmc.cache import CACHED_VIEWS, ViewCache
 from llmc.documents import MEMORY_BYTES, Selection, check_output
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
+from llmc.ledger.preflight import Asked, preflight
 from llmc.pipeline import Progress, Summary
 from llmc.report import progress as display
 from llmc.route import rungs
@@ -17,7 +19,9 @@ from llmc.route.tier import Tier
 from llmc.schema import RunConfig
 from llmc.stats import Stats
 from llmc.target.deploy import Deployed
-from llmc.view.ladder import Ladder
+from llmc.view import prompt
+from llmc.view.gist import answer_tokens
+from llmc.view.ladder import ESTIMATED_BYTES_PER_TOKEN, Ladder
 from llmc.view.reuse import Reuse
 
 VIEWS = ("gist", "extract", "none")
@@ -157,4 +161,20 @@ def _plan(chosen: Selection, output: Path, config: RunConfig) -> str:
             chosen.skipped["unreadable"] += 1
     skipped = "".join(f", {n} {what} skipped" for what, n in chosen.skipped.items())
     what = f"store {documents} documents, {units.size(size)}, in {output} with {config.codec.name}"
-    return f"{what}; view={config.view.name}{skipped}"
+    return "; ".join([f"{what}; view={config.view.name}{skipped}", *_prices(config, documents, size)])
+
+
+def _prices(config: RunConfig, documents: int, size: int) -> Iterator[str]:
+    """What the rungs of others may cost for so many documents of so many bytes in all."""
+    if not documents or not config.view.needs_engine:
+        return
+    source_tokens = size // ESTIMATED_BYTES_PER_TOKEN // documents
+    prompt_tokens = source_tokens + len(prompt.SYSTEM + prompt.USER) // ESTIMATED_BYTES_PER_TOKEN
+    budget = int(min(config.view.max_tokens, max(source_tokens / config.view.target_ratio, config.view.min_tokens)))
+    for rung in rungs.rungs(config):
+        if not rung.local and not rung.absent:
+            provider = rung.config.provider
+            attempts = min(config.view.attempts, 2)
+            yield preflight(
+                config, documents, Asked(provider.name, provider.model, prompt_tokens, budget, answer_tokens(budget), attempts)
+            )

@@ -1,0 +1,52 @@
+"""dry_run=true says what a run may cost before it is started."""
+
+import pytest
+from rows_to_record import event, run
+
+from llmc.ledger import Ledger
+from llmc.ledger.preflight import Asked, preflight
+from llmc.schema import BudgetConfig, LimitConfig, PowerConfig, PriceConfig, RunConfig
+
+ASKED = Asked("openai", "gpt-4o-mini", prompt_tokens=1000, answer_tokens=100, most_answer_tokens=300, attempts=2)
+
+
+@pytest.fixture
+def config(tmp_path):
+    def made(**changes) -> RunConfig:
+        return RunConfig(price=PriceConfig("list"), power=PowerConfig("auto"), ledger=str(tmp_path / "l.sqlite3"), **changes)
+
+    return made
+
+
+def test_the_cost_of_asking_once_and_of_asking_as_often_as_may_be(config, tmp_path):
+    said = preflight(config(), 10_000, ASKED)
+    assert "openai/gpt-4o-mini: about $2.10 if every document goes there once, at most $6.60 with 2 attempts each" in said
+    assert "estimated tokens, genai-prices==" in said
+    assert "about $0.0021 if" in preflight(config(), 10, ASKED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_budgets_that_would_not_last_are_named_with_what_is_used_of_them(config, tmp_path):
+    with Ledger.open(tmp_path / "l.sqlite3") as ledger:
+        ledger.start(run())
+        ledger.record(event(cost_pico=4 * 10**12))
+    budget = BudgetConfig("b", run=LimitConfig(usd="1"), project=LimitConfig(usd="9"), model=LimitConfig(usd="5", period="all"))
+    said = preflight(config(budget=budget), 10_000, ASKED)
+    assert "; budget.run.usd=1 would stop it; budget.model.usd=5 ($4.00 of it used) would stop it" in said
+    assert "budget.project" not in said
+
+
+def test_what_is_not_known_is_said(config):
+    unknown = Asked("openai", "my-model", 1000, 100, 300, 2)
+    assert "openai/my-model: no price is known (genai-prices==" in preflight(config(), 1, unknown)
+    config_batch = config()
+    config_batch.price.variant = "btach"
+    assert "not at the btach price" in preflight(config_batch, 1, ASKED)
+
+
+def test_the_plan_of_compress_says_it(llmc_inside, corpus, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "not used")
+    words = ["compress", f"input={corpus}", "output=o.llmc", "profile=cloud", "provider=openai", "dry_run=true"]
+    assert "if every document goes there once" in llmc_inside(*words).ok().stdout
+    assert "goes there" not in llmc_inside(*words, "view=extract").ok().stdout
+    assert not (llmc_inside.cwd / "o.llmc").exists()
