@@ -13,6 +13,7 @@ from llmc.fidelity.facts import KINDS
 from llmc.fidelity.pins import problem
 
 LANGUAGES = ("en",)  # the language all checks were measured in
+MOST_PROBES = 20  # one request asks for all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,13 @@ class Policy:
     languages: tuple[str, ...] = LANGUAGES
     """Languages in which names can be told by their capitals and the role check was measured; elsewhere it only takes notes."""
 
+    probes: int = 0
+    """Sentences of the source with a fact left blank that the model has to fill in from its own view alone; 0: not asked.
+    Costs one more request a view, and only means something with a model that can do it."""
+
+    probe_share: float = 0.85
+    """Share of these blanks that must be filled in rightly."""
+
     declare_chars: int = 400
     """Longest line of copied facts that ``declare`` appends to a view."""
 
@@ -70,10 +78,19 @@ class Policy:
             raise UsageError(f"must_keep holds {unknown[0]!r}, which is no fact kind", hint=f"use {', '.join(KINDS)}")
         if self.missing not in ("declare", "refuse"):
             raise UsageError(f"missing is {self.missing!r}, not 'declare' or 'refuse'")
-        for name in ("max_view_share", "min_prompt_seen_share", "coverage_share", "grounded_share", "compact_share"):
+        for name in (
+            "max_view_share",
+            "min_prompt_seen_share",
+            "coverage_share",
+            "grounded_share",
+            "compact_share",
+            "probe_share",
+        ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise UsageError(f"{name} is {value}, not between 0 and 1")
+        if not 0 <= self.probes <= MOST_PROBES:
+            raise UsageError(f"policy.probes is {self.probes}, not between 0 and {MOST_PROBES}")
         if self.window_tokens < 1 or self.declare_chars < 0:
             raise UsageError("window_tokens must be at least 1 and declare_chars at least 0")
         for key in ("pins", "sections"):

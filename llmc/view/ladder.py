@@ -25,7 +25,7 @@ from llmc.meter import Call, Made, Meter, Outcome, Unmetered
 from llmc.route import Closed, Resting, cause
 from llmc.route.tier import Asking, Tier, Turn
 from llmc.schema import ViewConfig
-from llmc.view import REUSED, Attempt, BoundFact, View, bind, repair
+from llmc.view import REUSED, Attempt, BoundFact, View, bind, probing, repair
 from llmc.view import extract as extracting
 from llmc.view import gist as gisting
 from llmc.view.prompt import prompt_hash
@@ -249,11 +249,13 @@ class Ladder:
                 draft = await gisting.draft(
                     text.source, text.budget, asking, temperature=self.view.temperature, seed=self.seed, wrong=wrong
                 )
+                content, verdict, mended = await self._checked(text.source, text.tokens, draft.text, text.budget, draft.run)
+                if verdict.passed and self.policy.probes:
+                    draft, verdict = await self._probed(text.source, content, draft, verdict, asking)
             except EngineError as error:
                 tier.tally.failed += not isinstance(error, Closed | Resting)
                 text.attempts.append(_tried(tier, "failed", started, error.message, cause(error)))
                 return None
-            content, verdict, mended = await self._checked(text.source, text.tokens, draft.text, text.budget, draft.run)
             if verdict.passed:
                 tier.tally.kept += 1
                 text.attempts.append(_tried(tier, "kept", started, mended, draft=draft))
@@ -263,6 +265,18 @@ class Ladder:
             check = next(check.name for check in verdict.checks if not check.passed)
             text.attempts.append(_tried(tier, "refused", started, wrong, f"fidelity {check}", draft))
         return None
+
+    async def _probed(
+        self, source: str, content: str, draft: gisting.Draft, verdict: Verdict, asking: Asking
+    ) -> tuple[gisting.Draft, Verdict]:
+        """The verdict with what the model could tell from the view alone, and the draft with what asking took."""
+        made = await probing.probe(source, content, self.policy, asking, seed=self.seed)
+        draft = dataclasses.replace(
+            draft,
+            prompt_tokens=draft.prompt_tokens + made.prompt_tokens,
+            output_tokens=draft.output_tokens + made.output_tokens,
+        )
+        return draft, Verdict((*verdict.checks, made.check))
 
     async def _extract(self, source: str, source_tokens: int, budget: int) -> tuple[Attempt, str, Verdict]:
         started = time.perf_counter()

@@ -46,6 +46,7 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--tokens-field", default="", help="the other name of the limit gets 400")
     parser.add_argument("--no-temperature", action="store_true", help="400 for any temperature but 1")
     parser.add_argument("--cost", action="store_true", help="usage.cost in every answer, as OpenRouter does")
+    parser.add_argument("--fill", default="", help="the answer to every blank, instead of looking in the text")
     parser.add_argument("--serve-as", default="", help="another model than was asked for says that it answered")
     return parser.parse_args()
 
@@ -203,9 +204,22 @@ def check(asked):
         raise Refused(400, "Unsupported value: 'temperature' does not support 0 with this model.", "unsupported_value")
 
 
+def filled(sentence, text):
+    """What stands in the text between the words around the blank."""
+    if FLAGS.fill:
+        return FLAGS.fill
+    before, _, after = sentence.partition("____")
+    before = re.sub(r"^\d+\. ", "", before)  # the number of the question
+    head, tail = r"\s+".join(map(re.escape, before.split()[-3:])), r"\s+".join(map(re.escape, after.split()[:3]))
+    found = re.search(rf"{head}\s+(.{{1,40}}?)\s*{tail}" if head else rf"(\S+)\s+{tail}", text)
+    return found[1] if found else "-"
+
+
 def summary(asked, prompt, met):
     """The first sentences of the text, as the JSON that was asked for."""
     text = re.search(r"<text>\n(.*)\n</text>", prompt, re.DOTALL)
+    if "____" in prompt and text:
+        return json.dumps({"answers": [filled(line, text[1]) for line in prompt.partition("</text>\n")[2].split("\n")[1:]]})
     words = re.search(r"at most (\d+) words", prompt)
     sentences = re.split(r"(?<=[.!?])\s+", (text[1] if text else prompt).strip())
     limit = int(words[1]) if words else 30

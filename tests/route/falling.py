@@ -57,11 +57,12 @@ def run(
     *,
     view: ViewConfig | None = None,
     max_failures: int | None = None,
+    policy: Policy | None = None,
     **options: Any,
 ) -> tuple[dict[str, View], Summary]:
     """Compress the texts over these rungs; their views and the summary."""
     folder = tmp_path / "in"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for i, text in enumerate(texts):
         (folder / f"{i:03}.txt").write_text(text)
     view = dataclasses.replace(view or ViewConfig(name="gist", needs_engine=True, target_ratio=3), **options)
@@ -69,7 +70,7 @@ def run(
         Selection(str(folder)),
         tmp_path / "a.llmc",
         codec.load("zstd"),
-        Ladder(view, Policy(), tiers),
+        Ladder(view, policy or Policy(), tiers),
         max_failures=max_failures,
     )
     return views(tmp_path / "a.llmc"), summary
