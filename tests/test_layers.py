@@ -14,7 +14,7 @@ LAYERS = (
     ("breakeven", "errors", "money", "units"),
     ("period", "state"),
     ("meter", "schema"),
-    ("codec", "fidelity", "machine", "similar", "text"),
+    ("codec", "fidelity", "machine", "serving", "similar", "text"),
     ("parts",),
     ("archive", "cache", "documents", "engine", "model"),
     ("energy", "ledger", "monitor", "price"),

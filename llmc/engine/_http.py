@@ -15,9 +15,10 @@ A client for one more kind of server subclasses :class:`Client`, or :class:`Open
 import asyncio
 import contextlib
 import ipaddress
+import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -35,6 +36,7 @@ from llmc.errors import (
     EngineUnavailable,
     LlmcError,
 )
+from llmc.serving import Piece
 
 PROBE_SECONDS = 5  # a health check that takes longer is an answer of its own
 # llama.cpp: exceed_context_size_error; OpenAI: context_length_exceeded; vLLM and others only say it in words.
@@ -170,6 +172,42 @@ class OpenAIServer(Client):
         started = time.perf_counter()
         answer = await self._answer("POST", "/v1/chat/completions", body)
         return self._generation(answer, time.perf_counter() - started)
+
+    async def stream(self, prompt: str, max_tokens: int) -> AsyncIterator[Piece]:
+        """The answer to a prompt as it comes, exactly ``max_tokens`` long where the server can be told so (``ignore_eos``)."""
+        body = self._body([Message("user", prompt)], max_tokens=max_tokens, schema=None, temperature=0.0, seed=1)
+        body |= {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
+        path = "/v1/chat/completions"
+        try:
+            async with self._connection().stream("POST", path, json=body, timeout=self._timeout_seconds) as answer:
+                if answer.status_code >= 400:
+                    await answer.aread()
+                    raise refusal(answer, f"{self.url}{path}")
+                async for line in answer.aiter_lines():
+                    if line == "data: [DONE]":
+                        return
+                    if line.startswith("data: "):
+                        yield self._piece(line[6:])
+            raise EngineUnavailable(f"{self.url} broke off in the middle of an answer")  # a closed connection ends a stream too
+        except httpx.TimeoutException as error:
+            raise EngineTimeout(f"no answer from {self.url}{path} within {self._timeout_seconds:g} s") from error
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(f"{self.url} cannot be reached: {error or type(error).__name__}") from error
+
+    def _piece(self, line: str) -> Piece:
+        try:
+            said = json.loads(line)
+        except ValueError as error:
+            raise EngineError(f"{self.url} streamed something that is not JSON") from error
+        with self._shape():
+            if "error" in said:
+                raise EngineError(f"{self.url} broke off: {said['error']}")
+            text = "".join(choice["delta"].get("content") or "" for choice in said["choices"])
+            usage = said.get("usage")
+            if not usage:
+                return Piece(text)
+            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+            return Piece(text, int(usage["prompt_tokens"]), int(cached), int(usage["completion_tokens"]))
 
     def _body(
         self,
