@@ -156,10 +156,15 @@ class _Run:
         finally:  # what is with a model is finished, also after Ctrl-C; what waits for one is not begun
             for tier in self.ladder.tiers:
                 tier.limit.stop()
+            errors: list[BaseException] = []
             while running:
-                running = await self._some_done(running)
+                finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                self.progress.in_flight = len(running)
+                errors += [error for task in finished if (error := task.exception())]
             for journal in self.journals.values():
                 journal.seal()
+            if errors:
+                raise errors[0]  # the others are of the same full disk, or of the same defect
         if self.stop:
             raise self.stop
         return self.made
