@@ -64,8 +64,11 @@ class Prices:
             dated.sort(key=lambda entry: entry[0])
 
     def receipt(self, usd: Decimal, provider: str, model: str) -> Cost:
-        """What the provider itself said it charges."""
-        return Cost(money.pico(usd), Price("receipt", f"charged by {provider}", provider, model, variant=self.variant))
+        """What the provider itself said it charges. ValueError for what is no amount, or below nothing."""
+        charged = money.pico(usd)
+        if charged < 0:
+            raise ValueError(f"{usd} is below 0")
+        return Cost(charged, Price("receipt", f"charged by {provider}", provider, model, variant=self.variant))
 
     def cost(self, provider: str, models: tuple[str, ...], tokens: Tokens, at: datetime) -> Cost:
         """The cost of a call by the first of these names (served, asked for) that has a price; else unknown, and why."""

@@ -85,8 +85,8 @@ class Ledger:
         return ledger
 
     def _from_spool(self) -> Self:
-        """A database in memory of what was spooled: WAL files cannot be read where they cannot be written."""
-        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        """A database of what was spooled, in a temporary file that goes when it is closed."""
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._opened_by = os.getpid()
         self._connection.executescript("".join(tables.MIGRATIONS))
         self.drain(keep=True)
@@ -296,7 +296,13 @@ class Ledger:
 def _insert(connection: sqlite3.Connection, table: str, **values: object) -> None:
     names = ", ".join(values)
     marks = ", ".join(f":{name}" for name in values)
+    values = {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
+
+
+def storable(text: str) -> str:
+    """Half a surrogate pair (of a file name that is no UTF-8, of a server with a bug) cannot be stored: it is spelled out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -30,8 +31,8 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 from llmc import energy, monitor, period
-from llmc.errors import LedgerError, LlmcError, UsageError
-from llmc.ledger import Ledger, budget, default_path
+from llmc.errors import BudgetExceeded, LedgerError, LlmcError, UsageError
+from llmc.ledger import Ledger, budget, default_path, storable
 from llmc.ledger.budget import Budgets, Clock, Orphan, Wanted, Warned
 from llmc.ledger.rows import Document, Event, Price, Run, Stretch
 from llmc.meter import Call, Made, Outcome
@@ -46,6 +47,7 @@ provider may have answered, and charge for it: then the cost is unknown."""
 LEASE_SECONDS = 6 * 3600  # after this a reservation of another machine, whose processes cannot be asked, counts as lost
 STRETCH_SECONDS = 60.0  # how much of the idle energy a kill -9 may lose
 MAX_REASON = 300
+MAX_TOKENS = 10**12  # of one call; a server that says more has a bug
 CACHED = Price("cached", "answered from our own cache")
 TURNED_AWAY = Price("unserved", "turned away: not charged")
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)S?$")
@@ -106,7 +108,7 @@ class LedgerMeter:
             at = self._clock()
             most = None if call.local else self._prices.at_most(call.provider, call.model, prompt_tokens, max_output_tokens, at)
             tokens = prompt_tokens + max_output_tokens
-            wanted = Wanted(call.event_id, call.model, call.local, most, tokens, json.dumps(asdict(call)))
+            wanted = Wanted(storable(call.event_id), storable(call.model), call.local, most, tokens, json.dumps(asdict(call)))
             if not self.ledger.spooling:
                 self._set_aside(wanted, at)
             if call.local:
@@ -115,12 +117,12 @@ class LedgerMeter:
 
     def _set_aside(self, wanted: Wanted, at: datetime) -> None:
         try:
-            with self.ledger.transaction() as connection:
-                key = self.ledger.run_key(connection, self.run)
-                if self._budgets.limits:
-                    self._reclaim(connection)
-                    self._budgets.check(connection, key, wanted)
-                budget.reserve(connection, key, wanted, period.microseconds(at), self._owner)
+            try:
+                self._check_and_hold(wanted, at)
+            except BudgetExceeded:
+                if not self.reclaim():
+                    raise
+                self._check_and_hold(wanted, at)  # with what dead processes held given back
         except (sqlite3.DatabaseError, OSError) as error:
             if self._budgets.limits:  # what cannot be counted cannot be limited
                 raise LedgerError(f"a budget cannot be kept: {self.ledger.path}: {error}") from error
@@ -129,6 +131,12 @@ class LedgerMeter:
                     f"the ledger cannot be written now ({error}): what is spent waits in {self.ledger.path.stem}.spool"
                 )
             self._unrecorded = True
+
+    def _check_and_hold(self, wanted: Wanted, at: datetime) -> None:
+        with self.ledger.transaction() as connection:
+            key = self.ledger.run_key(connection, self.run)
+            self._budgets.check(connection, key, wanted)
+            budget.reserve(connection, key, wanted, period.microseconds(at), self._owner)
 
     def settle(self, call: Call, outcome: Outcome) -> None:
         """See :class:`llmc.meter.Meter`."""
@@ -140,7 +148,7 @@ class LedgerMeter:
             self._on_event(event)
             for each in self._monitors:
                 each.event(event)
-            self._warn(call.model)
+            self._warn(storable(call.model))
             if time.monotonic() - self._stretch_started[1] > STRETCH_SECONDS:
                 self._record_stretch()
 
@@ -170,11 +178,11 @@ class LedgerMeter:
             attempt=call.attempt,
             status=outcome.status,
             reason=without_secrets(outcome.reason)[:MAX_REASON],
-            prompt_tokens=outcome.prompt_tokens,
-            cache_read_tokens=outcome.cache_read_tokens,
-            cache_write_tokens=outcome.cache_write_tokens,
-            output_tokens=outcome.output_tokens,
-            reasoning_tokens=outcome.reasoning_tokens,
+            prompt_tokens=_count(outcome.prompt_tokens),
+            cache_read_tokens=_count(outcome.cache_read_tokens) or 0,
+            cache_write_tokens=_count(outcome.cache_write_tokens) or 0,
+            output_tokens=_count(outcome.output_tokens),
+            reasoning_tokens=_count(outcome.reasoning_tokens) or 0,
             seconds=outcome.seconds,
             request_id=outcome.request_id,
             cost_pico=cost,
@@ -189,7 +197,10 @@ class LedgerMeter:
 
     def _cost(self, call: Call, outcome: Outcome, joules: float | None) -> tuple[int | None, Price]:
         if outcome.cost_usd is not None:
-            found = self._prices.receipt(outcome.cost_usd, call.provider, outcome.served_model or call.model)
+            try:
+                found = self._prices.receipt(outcome.cost_usd, call.provider, outcome.served_model or call.model)
+            except ValueError as error:
+                return None, Price("unknown", f"{call.provider}'s receipt makes no sense: {error}", call.provider, call.model)
             return found.pico, found.price
         if outcome.status == "cached":
             return 0, CACHED
@@ -197,10 +208,12 @@ class LedgerMeter:
             return self._tariff.cost(joules)
         if outcome.status == "failed" and outcome.reason in UNSERVED:
             return 0, TURNED_AWAY
-        if outcome.prompt_tokens is None or outcome.output_tokens is None:
+        if _count(outcome.prompt_tokens) is None or _count(outcome.output_tokens) is None:
             why = f"{call.provider} did not say how many tokens it took" + (f" ({outcome.reason})" if outcome.reason else "")
             return None, Price("unknown", without_secrets(why)[:MAX_REASON], call.provider, call.model)
         names = (outcome.served_model, call.model) if outcome.served_model else (call.model,)
+        assert outcome.prompt_tokens is not None
+        assert outcome.output_tokens is not None
         tokens = Tokens(outcome.prompt_tokens, outcome.output_tokens, outcome.cache_read_tokens, outcome.cache_write_tokens)
         try:
             cost = self._prices.cost(call.provider, names, tokens, self._clock())
@@ -218,12 +231,21 @@ class LedgerMeter:
             self._on_warning(each.message)
             _tell(self._config.budget.warn_command, each, self._on_warning)
 
-    def _reclaim(self, connection: sqlite3.Connection) -> None:
-        """Inside a transaction: calls whose process died become ``lost`` events."""
+    def reclaim(self) -> int:
+        """Calls whose process died become ``lost`` events; how many.
+
+        In a transaction of its own: the budgets' sums are kept up from what is recorded for good.
+        """
+        if self.ledger.spooling:
+            return 0
         now_us = period.microseconds(self._clock())
-        for orphan, at_us, owner in budget.reservations(connection):
-            if owner != self._owner and _is_gone(owner, (now_us - at_us) / 1e6):
-                self._lost(connection, orphan, now_us, "its process died before the answer")
+        found = 0
+        with self.ledger.transaction() as connection:
+            for orphan, at_us, owner in budget.reservations(connection):
+                if owner != self._owner and _is_gone(owner, (now_us - at_us) / 1e6):
+                    self._lost(connection, orphan, at_us, "its process died before the answer")
+                    found += 1
+        return found
 
     def _lost(self, connection: sqlite3.Connection, orphan: Orphan, at_us: int, reason: str) -> None:
         call = Call(**orphan.call)
@@ -269,11 +291,9 @@ class LedgerMeter:
                 self._record_stretch()
                 if not self.ledger.spooling:
                     with self.ledger.transaction() as connection:
-                        for orphan, _, owner in budget.reservations(connection):
+                        for orphan, at_us, owner in budget.reservations(connection):
                             if owner == self._owner and orphan.run_id == self.run.run_id:
-                                self._lost(
-                                    connection, orphan, period.microseconds(self._clock()), "the run ended before the answer"
-                                )
+                                self._lost(connection, orphan, at_us, "the run ended before the answer")
                 self.run = replace(self.run, ended_us=period.microseconds(self._clock()), status=status)
                 self.ledger.end(self.run)
             finally:
@@ -298,7 +318,7 @@ def open_meter(
     at = clock()
     run = Run(
         run_id=f"{at:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
-        project=config.project,
+        project=storable(config.project),
         target=target,
         config_hash=hashlib.sha256(json.dumps(asdict(config), sort_keys=True, default=str).encode()).hexdigest()[:16],
         host=host(),
@@ -311,10 +331,17 @@ def open_meter(
     try:
         meter = LedgerMeter(ledger, run, config, clock=clock, on_warning=on_warning)
         ledger.start(run)
+        with suppress(sqlite3.Error):  # busy: the next one does it
+            meter.reclaim()
     except LlmcError:
         ledger.close()
         raise
     return meter
+
+
+def _count(tokens: int | None) -> int | None:
+    """What a server says it counted; None when it cannot be."""
+    return tokens if tokens is not None and 0 <= tokens <= MAX_TOKENS else None
 
 
 def without_secrets(text: str) -> str:

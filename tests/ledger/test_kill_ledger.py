@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-from test_meter import OK, config, local
+from calls import OK, config, local
 from llmc.ledger.meter import open_meter
 
 def write(path, name, told):
@@ -116,25 +116,24 @@ print(json.dumps({"took": took, "events": count, "attempts": whole[0].attempts, 
 
 
 def filled(path: Path, count: int, start_us: int) -> None:
-    """``count`` events of 40 runs over 30 days."""
+    """``count`` events of 40 runs over 30 days, made by SQLite itself from the first one."""
     with Ledger.open(path) as ledger:
-        runs = [run(f"run-{i}", project=f"project-{i % 5}", started_us=start_us) for i in range(40)]
-        step = 30 * 86_400_000_000 // count
+        for i in range(40):
+            ledger.start(run(f"run-{i}", project=f"project-{i % 5}", started_us=start_us))
+        ledger.record(event("run-0", at_us=start_us, cost_pico=0))
+        special = {
+            "event": "NULL", "event_id": "printf('%032x', i)", "run": "1 + i % 40", "cost_pico": "i",
+            "at_us": f"{start_us} + i * {30 * 86_400_000_000 // count}", "document": "(i % 1000) || '.md'",
+            "model": "'model-' || (i % 7)", "tier": "CASE i % 2 WHEN 0 THEN 'local' ELSE 'cloud' END",
+            "status": "CASE i % 4 WHEN 3 THEN 'failed' ELSE 'ok' END",
+        }  # fmt: skip
+        names = [row[1] for row in ledger.connection.execute("PRAGMA table_info(events)")]
         ledger.connection.execute("PRAGMA synchronous = OFF")  # only while it is made
-        for first in range(0, count, 50_000):
-            with ledger.transaction() as connection:
-                for i in range(first, min(first + 50_000, count)):
-                    row = event(
-                        f"run-{i % 40}",
-                        event_id=f"{i:032x}",
-                        at_us=start_us + i * step,
-                        document=f"{i % 1000}.md",
-                        model=f"model-{i % 7}",
-                        tier=("local", "cloud")[i % 2],
-                        status=("ok", "ok", "ok", "failed")[i % 4],
-                        cost_pico=i,
-                    )
-                    ledger.insert(connection, runs[i % 40], row)
+        ledger.connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            f" INSERT INTO events SELECT {', '.join(special.get(n, n) for n in names)} FROM n, (SELECT * FROM events LIMIT 1)",
+            (count - 1,),
+        )
 
 
 def ask(path: Path, start_us: int) -> dict:

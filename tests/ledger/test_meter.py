@@ -5,22 +5,22 @@ import os
 import sqlite3
 import subprocess
 import sys
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from calls import OK, budget, cloud, config, local, spend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmc import money, schema
 from llmc.errors import BudgetExceeded, UsageError
 from llmc.ledger import Filter, Ledger, spool
-from llmc.ledger.meter import LedgerMeter, open_meter
+from llmc.ledger.meter import open_meter
 from llmc.meter import Call, Made, Outcome
-from llmc.schema import BudgetConfig, LimitConfig, PowerConfig, PriceConfig, RunConfig
+from llmc.schema import LimitConfig, PowerConfig
 
 
 @pytest.fixture
@@ -30,26 +30,6 @@ def path(tmp_path):
 
 ROOT = Path(__file__).parent.parent.parent
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-OK = Outcome("ok", prompt_tokens=1000, output_tokens=100, seconds=1.5)
-
-
-def config(path: Path, **changes) -> RunConfig:
-    made = RunConfig(price=PriceConfig("list"), power=PowerConfig("auto"), budget=BudgetConfig("none"), ledger=str(path))
-    made.timezone = "UTC"
-    made.profile.name = made.model.name = "test"
-    return replace(made, **changes)
-
-
-def budget(**limits) -> BudgetConfig:
-    return BudgetConfig("test", **limits)
-
-
-def cloud(event_id: str = "e1", **changes) -> Call:
-    return replace(Call(event_id, "a.md", "cloud", False, "openai", "openai", "gpt-4o-mini", 1), **changes)
-
-
-def local(event_id: str = "e1", **changes) -> Call:
-    return replace(Call(event_id, "a.md", "local", True, "embedded", "", "smollm2-135m-instruct", 1), **changes)
 
 
 class Clock:
@@ -176,19 +156,32 @@ def test_settling_twice_records_once(path):
         assert [e.status for e in ledger.events()] == ["ok"]
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"prompt_tokens": -1}, {"output_tokens": 2**70}, {"cost_usd": Decimal("NaN")}, {"cost_usd": Decimal("-1")},
+        {"cost_usd": Decimal(10) ** 9}, {"cache_read_tokens": 5000},
+    ],
+)  # fmt: skip
+def test_a_server_that_talks_nonsense_is_on_record_without_a_cost(path, nonsense):
+    event = one(path, cloud(), replace(OK, **nonsense))
+    assert (event.status, event.cost_pico, event.price.cost_source) == ("ok", None, "unknown")
+
+
+def test_a_name_that_is_no_utf_8_is_kept_spelled_out(path):
+    broken = os.fsdecode(b"caf\xe9.md")
+    limited = budget(project=LimitConfig(requests=9), model=LimitConfig(requests=9), warn_at=[0.1])
+    with open_meter(config(path, project=broken, tags=[broken], budget=limited)) as meter:
+        meter.reserve(local("1", document=broken, model=broken), prompt_tokens=1, max_output_tokens=1)
+        meter.settle(local("1", document=broken, model=broken), replace(OK, served_model="\ud83d", request_id="\udc00"))
+        meter.made(Made(broken, "gist", "local", 1, 1, 1, 0, 1.0))
+    with Ledger.read(path) as ledger:
+        (event,) = ledger.events()
+        assert (event.document, event.model, event.served_model) == ("caf\\udce9.md", "caf\\udce9.md", "\\ud83d")
+        assert next(ledger.runs()).project == "caf\\udce9.md"
+
+
 # Budgets
-
-
-def spend(meter: LedgerMeter, calls: int, **changes) -> int:
-    """How many of so many calls the budget let through."""
-    for i in range(calls):
-        call = cloud(uuid.uuid4().hex, **changes)
-        try:
-            meter.reserve(call, prompt_tokens=1000, max_output_tokens=300)
-        except BudgetExceeded:
-            return i
-        meter.settle(call, OK)
-    return calls
 
 
 @pytest.mark.parametrize("scope", ["run", "day", "week", "month", "project", "model"])
@@ -312,7 +305,7 @@ def test_a_warning_command_that_fails_is_said_and_harms_nothing(path):
 
 DYING = """
 import os, sys
-from ledger_config import cloud, config, budget
+from calls import cloud, config, budget
 from llmc.ledger.meter import open_meter
 from pathlib import Path
 meter = open_meter(config(Path(sys.argv[1]), budget=budget()))
@@ -324,9 +317,8 @@ os.kill(os.getpid(), 9)
 
 @pytest.mark.parametrize(("lost_calls", "left"), [("count", 7), ("free", 10)])
 def test_calls_of_a_dead_process_are_on_record_as_lost(path, lost_calls, left):
-    script = DYING.replace("from ledger_config", "from test_meter")
     done = subprocess.run(
-        [sys.executable, "-c", script, str(path)],
+        [sys.executable, "-c", DYING, str(path)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"},
         capture_output=True,
         check=False,
@@ -433,26 +425,37 @@ def test_whatever_happens_the_parts_are_the_whole_and_no_call_costs_more_than_wa
 
 
 RACING = """
-import sys
+import os, sys
 from pathlib import Path
-from test_meter import budget, config, spend
+from calls import budget, config, spend
 from llmc.ledger.meter import open_meter
 from llmc.schema import LimitConfig
-with open_meter(config(Path(sys.argv[1]), budget=budget(project=LimitConfig(requests=100)))) as meter:
-    print(spend(meter, 1000, local=True, provider=""))
+
+def race():
+    with open_meter(config(Path(sys.argv[1]), budget=budget(project=LimitConfig(requests=100)))) as meter:
+        return spend(meter, 1000, local=True, provider="")
+
+runners = []
+for _ in range(8):
+    reader, told = os.pipe()
+    if not os.fork():
+        os.write(told, str(race()).encode())
+        os._exit(0)
+    os.close(told)
+    runners.append(reader)
+print(*(os.read(reader, 99).decode() for reader in runners))
 """
 
 
 def test_eight_processes_and_a_budget_of_a_hundred_requests_make_a_hundred(path):
-    racing = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACING, str(path)],
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"},
-            stdout=subprocess.PIPE,
-        )
-        for _ in range(8)
-    ]
-    made = [int(process.communicate(timeout=100)[0]) for process in racing]
+    done = subprocess.run(
+        [sys.executable, "-c", RACING, str(path)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    made = [int(count) for count in done.stdout.split()]
+    assert len(made) == 8
     assert sum(made) == 100
     with Ledger.read(path) as ledger:
         assert ledger.totals()[0].attempts == 100

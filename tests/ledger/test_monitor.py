@@ -5,8 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from calls import OK, cloud, config, local
 from prometheus_client.parser import text_string_to_metric_families
-from test_meter import OK, cloud, config, local
 
 from llmc.errors import UsageError
 from llmc.ledger.meter import open_meter
