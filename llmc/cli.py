@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CONF = next(p for p in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if p.is_dir())
+from llmc.state import CONF
+
 INTERPOLATED_KEYS = ("output", "archive", "other", "html")  # in a sweep: output='${codec.name}.llmc'
 LITERAL_KEYS = ("input", "output", "archive", "other", "html", "id", "field", "id_field")
 # fmt: off

@@ -3,7 +3,8 @@
 The Makefile is ``conf/target/*.yaml``. A target is a function ``f(config, PREREQUISITE, ...)``; a prerequisite listed as
 ``soft`` that fails is handed on as the error that stopped it, one that ``skip`` says is not wanted as None. A result that is a
 context manager (a running engine) is entered when it is made and left, in reverse order, when all is done. A function
-``check(config)`` in a target's module is asked of every target before the first one does anything.
+``check(config)`` in a target's module is asked of every target before the first one does anything; before that, a function
+``resolve(config)`` gives the configuration back with what it says ``auto`` chosen, so that every target sees the same.
 """
 
 import contextlib
@@ -101,6 +102,10 @@ def run(step: Step, config: RunConfig) -> Any:  # noqa: ANN401 - the target's ow
         results[each.name] = result
         return result
 
+    for each in walk(step):
+        resolve = getattr(inspect.getmodule(each.function), "resolve", None)
+        if resolve is not None:
+            config = resolve(config)
     for each in walk(step):
         check = getattr(inspect.getmodule(each.function), "check", None)
         if check is not None:

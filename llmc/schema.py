@@ -80,12 +80,16 @@ class ModelConfig:
 @dataclass
 class QuantConfig:
     name: str = MISSING
+    why: str = ""
+    """As for the engine."""
     gguf: str | None = None
 
 
 @dataclass
 class EngineConfig:
     name: str = MISSING
+    why: str = ""
+    """Why ``engine=auto`` took it; empty when it was named."""
     cloud: bool = False
     """Somebody else runs it: ``provider=`` says who, and no weights are needed here."""
     backends: list[str] = field(default_factory=list)
@@ -113,6 +117,8 @@ class EngineConfig:
 @dataclass
 class BackendConfig:
     name: str = MISSING
+    why: str = ""
+    """As for the engine."""
 
 
 @dataclass
@@ -406,6 +412,36 @@ def register() -> None:
     OmegaConf.register_new_resolver("not", lambda value: not value, replace=True)
     OmegaConf.register_new_resolver("all", lambda *values: all(values), replace=True)
     OmegaConf.register_new_resolver("llmc_state", lambda name: str(state.state(name)), replace=True)
+
+
+def option(group: str, name: str) -> Any:  # noqa: ANN401 - the group's own dataclass
+    """``conf/GROUP/NAME.yaml`` as typed, for what is chosen after composition (``engine=auto``)."""
+    from omegaconf import OmegaConf
+
+    def read(each: str) -> Any:  # noqa: ANN401
+        said: Any = OmegaConf.load(state.CONF / group / f"{each}.yaml")
+        bases = [base for base in said.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
+        before = [read(base) for base in bases]
+        return OmegaConf.merge(*before, said)
+
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(type(getattr(RunConfig(), group))), read(name)))
+
+
+def option_name(group: str, name: str) -> str | None:
+    """The option of a group, as written on a command line, whose ``name`` this is; None for a user's own file."""
+    import re
+
+    for file in sorted((state.CONF / group).glob("*.yaml")):
+        if re.search(rf"^name: {re.escape(name)}$", file.read_text(), re.M):
+            return file.stem
+    return None
+
+
+def data(name: str) -> Any:  # noqa: ANN401 - as the file has it
+    """``conf/NAME.yaml`` as plain values: facts about the world that are no option."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.load(state.CONF / f"{name}.yaml"))
 
 
 def typed(config: "DictConfig") -> RunConfig:

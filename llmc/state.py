@@ -6,6 +6,9 @@
 import os
 from pathlib import Path
 
+CONF = next(p for p in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if p.is_dir())
+"""What a user may change: inside the package when installed, beside it in a checkout."""
+
 
 def cache(name: str) -> Path:
     """A folder for what can be downloaded or made again."""

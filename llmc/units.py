@@ -15,6 +15,15 @@ def size(n: int) -> str:
     raise AssertionError("unreachable")
 
 
+def memory(n: int) -> str:
+    """Bytes of memory in binary units, as cards and modules are sold (GiB = 1,073,741,824 bytes).
+
+    >>> memory(17_163_091_968), memory(471_859_200)
+    ('16 GiB', '450 MiB')
+    """
+    return f"{n / 2**30:.3g} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
+
+
 def seconds(value: float) -> str:
     """A duration, as precise as a reader needs."""
     if value < 10:

@@ -154,7 +154,7 @@ def test_a_value_of_another_type_is_refused(configured, override):
 
 def test_the_defaults_are_what_the_documentation_says(configured):
     config = configured()
-    assert (config.model.name, config.engine.name, config.backend.name) == ("smollm2-135m-instruct", "embedded", "cpu")
+    assert (config.model.name, config.engine.name, config.backend.name) == ("smollm2-135m-instruct", "auto", "auto")
     assert (config.codec.name, config.view.name, config.profile.name) == ("zstd", "gist", "local")
     assert config.profile.offline
 

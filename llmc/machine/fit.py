@@ -18,7 +18,7 @@ BATCH_TOKENS = 512
 """llama.cpp's ``--ubatch-size``: what a window's cache holds beside the window."""
 CELLS_MULTIPLE = 256
 KV_BITS = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q5_1": 6.0, "q5_0": 5.5, "q4_1": 5.0, "q4_0": 4.5}
-"""Bits of one number in the cache: a block of 32 has a scale of 16 bits, in the ``_1`` types two."""
+"""Bits of one number in llama.cpp's cache: a block of 32 has a scale of 16 bits, in the ``_1`` types two."""
 QUANT_BITS = {"f16": 16.0, "q8_0": 8.5, "q5_k_m": 5.7, "q4_k_m": 4.9, "q4_1": 5.0, "q4_0": 4.6}
 """Bits a parameter of a GGUF file, averaged over the files whose size is known; for one whose size nobody publishes."""
 RAM_RESERVE_BYTES = 512 << 20  # so that the rest of the machine does not start to swap
@@ -63,9 +63,14 @@ class Fit:
         }
 
 
+def kv_bits(kv_type: str) -> float:
+    """Bits of one number of any engine's cache; vLLM's ``auto`` is 16, its ``fp8`` types are 8."""
+    return 8.0 if kv_type.startswith("fp8") else KV_BITS.get(kv_type, 16.0)
+
+
 def kv_bytes(model: ModelConfig, slots: int, slot_context_tokens: int, kv_type: str = "f16") -> int:
     """Of the cache that llama.cpp makes for ``slots`` requests at once, each with its own part (``-np N``, not ``-kvu``)."""
-    cell_bytes = 2 * model.kv_heads * model.head_dim * KV_BITS[kv_type] / 8  # K and V of one token in one layer
+    cell_bytes = 2 * model.kv_heads * model.head_dim * kv_bits(kv_type) / 8  # K and V of one token in one layer
     window_cells = _padded(min(slot_context_tokens, model.window_tokens + BATCH_TOKENS))
     cells = (model.layers - model.window_layers) * _padded(slot_context_tokens) + model.window_layers * window_cells
     return int(slots * cells * cell_bytes)

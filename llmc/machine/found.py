@@ -1,6 +1,7 @@
 """What the probes found, as plain values: all that the verdicts about a machine are made of."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Closed:
     user: str
     group: str
     """The group that may."""
+    service: bool = False
+    """The user is the account of Ollama's service, not whoever runs llmc."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,24 @@ class Probed:
     """Whose an Ollama service is, running or only installed."""
     silent: tuple[str, ...] = ()
     """Programs that did not answer in time."""
+    environ: dict[str, str] = field(default_factory=dict)
+    """Variables that say something about engines and GPUs; of a secret only that it is set."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """For JSON: all but the processor's hundred flags."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("flags", "gpus")}
+        return {**_plain(said), "gpus": [{**asdict(gpu), "label": gpu.label} for gpu in self.gpus]}
 
     @property
     def gpu(self) -> Gpu | None:
         """The one to compute on: one with memory of its own, the largest."""
         return max(self.gpus, key=lambda g: (not g.integrated, g.memory_bytes), default=None)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

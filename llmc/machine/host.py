@@ -48,6 +48,8 @@ class Host:
     """For each program; they run side by side, so this bounds the whole of a probe."""
     ports: Mapping[str, int] = field(default_factory=lambda: {"ollama": 11434, "llama_server": 8080, "vllm": 8000})
     """Where each engine listens unless told otherwise; these are asked whether somebody is there."""
+    binaries: Mapping[str, str] = field(default_factory=dict)
+    """Programs of engines that were named (``engine.binary``), to be taken before those on PATH."""
 
     @property
     def system(self) -> str:

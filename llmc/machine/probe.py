@@ -4,6 +4,7 @@ probe()                      this machine, everything
 probe(tools=False)           only what files say: a few milliseconds, no program is started
 """
 
+import re
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +13,20 @@ from llmc.machine import amd, cpu, cuda, metal, opencl, programs, servers, vulka
 from llmc.machine.found import Closed, Gpu, Probed, Program, Server, VulkanDevice
 from llmc.machine.host import Host, Ran, User
 
+TOLD = (
+    "OLLAMA_HOST",
+    "OLLAMA_ENDPOINT",
+    "MODEL_PREFER_LOCAL",
+    "HF_TOKEN",
+    "HF_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "GGML_VK_VISIBLE_DEVICES",
+    "HSA_OVERRIDE_GFX_VERSION",
+)
+"""Variables of the environment that are reported."""
+SECRET = ("HF_TOKEN",)
 DEVICES = ("/dev/kfd", "/dev/dri/renderD*", "/dev/nvidia0", "/dev/nvidiactl")
 
 
@@ -34,8 +49,17 @@ def probe(host: Host | None = None, *, tools: bool = True) -> Probed:
         cuda_driver=cuda.driver(host),
         closed=tuple(closed(host, process[0] if process else host.user(unit_user) if unit_user else None)),
         ollama_user=process[0].name if process else unit_user,
+        programs={
+            name: program for name, program in (("embedded", programs.embedded(host)), ("vllm", programs.vllm(host))) if program
+        },
+        environ={name: _told(name, host.environ[name]) for name in TOLD if name in host.environ},
     )
     return _with_tools(host, found, process) if tools else found
+
+
+def _told(name: str, value: str) -> str:
+    """A variable's value without what is secret in it: a token, a password in an address."""
+    return "set" if name in SECRET else re.sub(r"//[^/@]*@", "//…@", value)
 
 
 def _with_tools(host: Host, found: Probed, process: tuple[User, bool] | None) -> Probed:
@@ -57,12 +81,11 @@ def _with_tools(host: Host, found: Probed, process: tuple[User, bool] | None) ->
         answers = {name: future.result() for name, future in said.items()}
         servers_found = [server for future in running if (server := future.result())]
     installed: dict[str, Program | None] = {
-        "embedded": programs.embedded(host),
+        **found.programs,
         "llama_server": programs.llama_server(llama_server, answers["--version"], answers["--list-devices"])
         if llama_server
         else None,
         "ollama": Program(path, programs.ollama_version(answers["ollama"])) if (path := host.which("ollama")) else None,
-        "vllm": programs.vllm(host),
     }
     nvidia = answers["nvidia-smi"]
     gpus = [
@@ -125,5 +148,5 @@ def closed(host: Host, service: User | None) -> list[Closed]:
         for user in (host.me(), service):
             if user is not None and not host.may_open(path, user):
                 owner = host.owner(path)
-                found.append(Closed(name, user.name, host.group_name(owner[2]) if owner else ""))
+                found.append(Closed(name, user.name, host.group_name(owner[2]) if owner else "", user is service))
     return found

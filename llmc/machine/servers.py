@@ -1,4 +1,4 @@
-"""Servers that run on this machine already, whoever started them: asked on loopback only, each within half a second."""
+"""Servers that run on this machine already, whoever started them: asked on loopback only, each within a second and a half."""
 
 import http.client
 import ipaddress
@@ -11,17 +11,17 @@ from urllib.parse import urlsplit
 from llmc.machine.found import Server
 from llmc.machine.host import Host, User
 
-TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 1.5
 OLLAMA_PORT = 11434
 
 
 def ollama_address(environ: Mapping[str, str]) -> tuple[str, int] | None:
-    """Host and port that OLLAMA_HOST means, by Ollama's own rules; None when it names another machine.
+    """Host and port that OLLAMA_ENDPOINT, else OLLAMA_HOST means, by Ollama's rules; None when it names another machine.
 
     >>> ollama_address({}), ollama_address({"OLLAMA_HOST": "0.0.0.0"}), ollama_address({"OLLAMA_HOST": "http://localhost"})
     (('127.0.0.1', 11434), ('127.0.0.1', 11434), ('localhost', 80))
     """
-    said = environ.get("OLLAMA_HOST", "").strip().strip("'\"")
+    said = (environ.get("OLLAMA_ENDPOINT") or environ.get("OLLAMA_HOST", "")).strip().strip("'\"")
     scheme, separator, _ = said.partition("://")
     default = {"http": 80, "https": 443}.get(scheme, OLLAMA_PORT) if separator else OLLAMA_PORT
     try:

@@ -4,7 +4,7 @@ is named as software. Its text form is read: ``--json`` writes a file where one 
 import re
 
 from llmc.machine.found import VulkanDevice
-from llmc.machine.host import Host, Ran
+from llmc.machine.host import Ran
 
 KINDS = {"CPU": "software", "DISCRETE_GPU": "discrete", "INTEGRATED_GPU": "integrated", "VIRTUAL_GPU": "virtual"}
 ASKED = ("vulkaninfo",)
@@ -48,9 +48,3 @@ def _device(text: str) -> VulkanDevice:
         pci_id=f"{ids[0]:04x}:{ids[1]:04x}",
         driver=driver,
     )
-
-
-def drivers(host: Host) -> list[str]:
-    """Installed drivers by the names of their manifests, as ``radeon_icd.x86_64.json``; whether they work is another thing."""
-    folders = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
-    return [file.name for folder in folders for file in host.glob(f"{folder}/*.json")]

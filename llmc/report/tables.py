@@ -174,17 +174,19 @@ def live(samples: Iterable[Status]) -> None:
 @_render.register
 def _(result: Diagnosis, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
+    for overflow in ("ellipsis", "ellipsis", "fold"):
+        table.add_column(overflow=overflow)
     for finding in result.findings:
         fix = f"\n-> {finding.fix}" if finding.fix else ""
         table.add_row(Text(finding.level, style=LEVELS[finding.level]), finding.subject, Text(finding.text + fix))
     console.print(table)
     problems = sum(f.level == "problem" for f in result.findings)
-    last = (
-        f"{problems} problem{'s' * (problems != 1)}: mend first"
-        if problems
-        else "this works:  llmc compress input=… output=….llmc"
-    )
-    console.print(last)
+    if problems:
+        console.print(
+            Text(f"{problems} problem{'s' * (problems != 1)}: mend {'them' if problems > 1 else 'it'}, then  {result.next}")
+        )
+    else:
+        console.print(Text(f"this works:  {result.next}"))
 
 
 @_render.register

@@ -19,6 +19,7 @@ from llmc.route.tier import Tier
 from llmc.runner import Cluster, RemoteLadder
 from llmc.schema import BudgetConfig, RunConfig
 from llmc.stats import Stats
+from llmc.target import doctor
 from llmc.target.deploy import Deployed
 from llmc.view import prompt
 from llmc.view.gist import answer_tokens
@@ -40,6 +41,11 @@ class CompressReport:
     @property
     def exit_code(self) -> int:
         return 130 if self.run.interrupted else 1 if self.run.failed else 0
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """As the doctor does, who is not asked when no local model is started first."""
+    return doctor.resolve(config) if config.view.needs_engine else config
 
 
 def check(config: RunConfig) -> None:

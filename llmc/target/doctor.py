@@ -1,34 +1,39 @@
-"""llmc doctor: whether the engine, the backend and the model that a configuration names can work on this machine."""
+"""llmc doctor: whether the engine, the backend and the model that a configuration names can work on this machine.
 
-import importlib.metadata
-import importlib.util
+Asked for itself it tells about the whole machine; before another target it looks only at what the configuration uses, so that
+a model on the processor starts at once. What can never work is refused before, as a usage error.
+"""
+
 import shutil
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from llmc import machine, state, units
+from llmc import state, units
 from llmc.errors import EngineUnavailable, UsageError
+from llmc.machine import Fit, Host, Probed, advice, choose, matrix, probe
+from llmc.machine.advice import Finding
 from llmc.model import sources, weights
 from llmc.schema import RunConfig
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``level`` is ok, warning or problem; ``fix`` the command that mends it."""
-
-    level: str
-    subject: str
-    text: str
-    fix: str = ""
+PROBE_SECONDS = 5  # how long a probe stands: one serves the choice and the diagnosis of a run, a sweep's next job looks again
+PATIENCE_SECONDS = 5  # for each program before a start, where a wrong "no" would stop it; the default is for who looks on
+_probes: dict[tuple[bool, str, str], tuple[float, Probed]] = {}
 
 
 @dataclass(slots=True)
 class Diagnosis:
     findings: list[Finding] = field(default_factory=list)
     exit_code: int = 0
+    fit: Fit | None = None
+    """What was predicted, to be recorded beside what is measured after the start."""
+    machine: Probed | None = None
+    next: str = ""
+    """The command that goes on from here."""
 
-    def add(self, level: str, subject: str, text: str, fix: str = "") -> None:
-        self.findings.append(Finding(level, subject, text, fix))
-        if level == "problem":
+    def add(self, finding: Finding) -> None:
+        self.findings.append(finding)
+        if finding.level == "problem":
             self.exit_code = 1
 
     def require(self) -> None:
@@ -39,66 +44,87 @@ class Diagnosis:
 
 
 def doctor(config: RunConfig) -> Diagnosis:
-    """Probes only what the configuration uses; changes nothing."""
-    diagnosis = Diagnosis()
-    found = machine.probe(tools=False)
-    diagnosis.add("ok", "processor", f"{found.processor}, {found.cores} cores for this process")
-    flags = found.flags
-    if flags and "avx2" not in flags:
-        diagnosis.add(
-            "problem", "processor", "it has no AVX2, which the embedded engine is built for", "llmc compress view=extract …"
-        )
-    package = config.engine.package
-    if package and importlib.util.find_spec(package) is None:
-        diagnosis.add(
-            "problem", "engine", f"{config.engine.name} needs the package {package}", "pip install 'llmc-cli[embedded]'"
-        )
-    elif package:
-        diagnosis.add("ok", "engine", f"{config.engine.name} ({package} {importlib.metadata.version(package)})")
-    if not config.engine.needs_file:
-        return diagnosis
-    wanted = weights(config)
-    memory = machine.fit(
-        config.model,
-        (wanted.file.bytes, True),
-        slots=config.profile.concurrency,
-        slot_context_tokens=config.profile.slot_context_tokens,
-        free_bytes=found.available_bytes,
-    )
-    text = (
-        f"{wanted.name}: weights {units.size(memory.weights_bytes)} + KV {units.size(memory.kv_bytes)} + compute "
-        f"{units.size(memory.compute_bytes + memory.reserve_bytes)} (modelled) = {units.size(memory.needed_bytes)} "
-        f"of {units.size(memory.free_bytes)} free"
-    )
-    if memory.fits:
-        diagnosis.add("ok", "memory", text)
-    else:
-        smaller = "profile.slot_context_tokens=2048 profile.concurrency=1" if config.profile.concurrency > 1 else "model=smollm"
-        diagnosis.add("problem", "memory", text, f"llmc deploy {smaller}")
+    """Changes nothing."""
+    whole = _whole(config)
+    return diagnose(config, probed(config, tools=whole or not _quick(config)), whole=whole)
+
+
+def diagnose(config: RunConfig, found: Probed, *, whole: bool) -> Diagnosis:
+    """The verdict about any machine."""
+    diagnosis = Diagnosis(machine=found if whole else None, next=advice.command(config, {}, target="deploy"))
+    for finding in advice.machine(config, found) if whole else ():
+        diagnosis.add(finding)
+    if config.engine.name in matrix.ENGINES:
+        for finding in advice.chosen(config, found) if config.export is None else ():
+            diagnosis.add(finding)
+        if not config.engine.url and (config.engine.name == "vllm" or config.model.files):
+            diagnosis.fit, finding = advice.memory(config, found)
+            diagnosis.add(finding)
+        for finding in _weights(config):
+            diagnosis.add(finding)
+    for finding in advice.environment(config, found):
+        diagnosis.add(finding)
     if not config.model.instruct:
-        diagnosis.add(
-            "warning", "model", f"{config.model.name} is a base model: it does not follow instructions", "model=smollm"
-        )
-    if sources.here(wanted):
-        diagnosis.add("ok", "weights", f"{wanted.path}")
-    else:
-        folder = state.cache("models")
-        free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
-        needed = 2 * wanted.file.bytes if wanted.file.packages else wanted.file.bytes
-        level, fix = ("ok", "") if free > needed else ("problem", "LLMC_HOME=/a/larger/disk llmc pull")
-        text = f"{units.size(wanted.file.bytes)} to download to {folder}, {units.size(free)} free there"
-        diagnosis.add(level, "weights", text, fix)
+        text = f"{config.model.name} is a base model: it does not follow instructions"
+        diagnosis.add(Finding("warning", "model", text, advice.mending(config, "model=smollm")))
     return diagnosis
 
 
+def _quick(config: RunConfig) -> bool:
+    """Whether no program needs to be asked: nothing but the processor and this Python is used."""
+    served = config.engine.name in ("llama_server", "ollama", "vllm") and not config.engine.url
+    return not served and config.backend.name == "cpu"
+
+
+def _whole(config: RunConfig) -> bool:
+    return str(config.target._target_).endswith(".doctor")
+
+
+def probed(config: RunConfig, *, tools: bool) -> Probed:
+    """This machine, as it was at most a few seconds ago."""
+    now, binary = time.monotonic(), config.engine.binary or ""
+    key = (tools, config.engine.name, binary)
+    taken, found = _probes.get(key, (-PROBE_SECONDS, Probed()))
+    if now - taken >= PROBE_SECONDS:
+        own = {config.engine.name: binary} if binary else {}
+        host = Host(binaries=own) if _whole(config) else Host(binaries=own, timeout_seconds=PATIENCE_SECONDS)
+        found = probe(host, tools=tools)
+        _probes[key] = time.monotonic(), found
+    return found
+
+
+def _weights(config: RunConfig) -> Iterator[Finding]:
+    """Whether the weights are here, else what there is to download and whether the disk has room for it."""
+    if not config.engine.needs_file or config.engine.url:
+        return
+    wanted = weights(config)
+    if sources.here(wanted):
+        yield Finding("ok", "weights", f"{wanted.path}")
+        return
+    folder = state.cache("models")
+    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
+    needed = 2 * wanted.file.bytes if wanted.file.packages else wanted.file.bytes
+    text = f"{units.size(wanted.file.bytes)} to download to {folder}, {units.size(free)} free there"
+    if free > needed:
+        yield Finding("ok", "disk", text)
+    else:
+        yield Finding("problem", "disk", text, "LLMC_HOME=/a/larger/disk " + advice.command(config, {}, target="pull"))
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """What the configuration leaves to ``auto``, chosen for this machine."""
+    searching = "auto" in (config.engine.name, config.backend.name) and not choose.is_small(config)
+    return choose.resolve(config, probed(config, tools=searching or not _quick(config)))[0]
+
+
 def check(config: RunConfig) -> None:
-    """UsageError for what cannot work whatever the machine is."""
-    engine, backend, profile = config.engine.name, config.backend.name, config.profile
-    if backend not in config.engine.backends:
-        able = " ".join(f"backend={b}" for b in config.engine.backends)
-        raise UsageError(f"engine={engine} does not compute on {backend}", hint=f"it takes {able}")
+    """UsageError for what cannot work whatever is installed; the kernel's files say which GPU that is about."""
+    profile = config.profile
     if profile.concurrency < 1 or profile.slot_context_tokens < 512:
         raise UsageError(
             f"profile.concurrency={profile.concurrency} profile.slot_context_tokens={profile.slot_context_tokens}: "
             "at least 1 and 512 are needed"
         )
+    if refused := advice.refusal(config, probed(config, tools=False)):
+        message, hint = refused
+        raise UsageError(message, hint=hint)

@@ -1,11 +1,18 @@
 """What the probes make of recorded machines, and of this one."""
 
 import pytest
+from described import described
 
 from llmc.machine import Host, probe
 from llmc.machine.found import Closed, Listed, OpenClDevice, VulkanDevice
 from llmc.machine.host import Ran
 from llmc.machine.programs import llama_server_version, ollama_version
+
+
+@pytest.fixture
+def host(tmp_path):
+    """``host("mi50")``"""
+    return lambda name, **environ: described(name, tmp_path, **environ)
 
 
 def test_an_mi50_is_known_from_the_kernels_files_alone(host):
@@ -37,8 +44,8 @@ def test_tools_add_names_and_what_vulkan_sees(host):
 
 def test_devices_are_checked_for_the_user_and_for_the_account_that_ollama_really_runs_under(host):
     assert probe(host("mi50"), tools=False).closed == (
-        Closed("/dev/kfd", "ollama", "render"),
-        Closed("/dev/dri/renderD128", "ollama", "render"),
+        Closed("/dev/kfd", "ollama", "render", service=True),
+        Closed("/dev/dri/renderD128", "ollama", "render", service=True),
     )
 
 

@@ -1,15 +1,17 @@
 """Machines of others: a YAML each in ``hosts/``, made into a folder of files and of programs that say what was recorded."""
 
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
+from llmc import schema
+from llmc.machine import probe
+from llmc.machine.found import Probed, Server
 from llmc.machine.host import Host, User
+from llmc.schema import RunConfig, TargetConfig
 
 HERE = Path(__file__).parent
 HOSTS = sorted(path.stem for path in (HERE / "hosts").glob("*.yaml"))
@@ -102,33 +104,45 @@ def program(folder: Path, name: str, said: Any) -> None:
     path.chmod(0o755)
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Callable[..., Described]:
-    """``host("mi50")`` is the machine of ``hosts/mi50.yaml``."""
+def configured(words: str) -> RunConfig:
+    """As composed for ``llmc doctor WORDS``."""
+    said = {"model": "smollm", "engine": "auto", "backend": "auto", "quant": "auto", "profile": "local"}
+    said.update(word.split("=") for word in words.split())
+    options = {group: schema.option(group, name) for group, name in said.items()}
+    return RunConfig(target=TargetConfig("llmc.target.doctor.doctor"), **options)
 
-    def make(name: str, **environ: str) -> Described:
-        said = yaml.safe_load((HERE / "hosts" / f"{name}.yaml").read_text())
-        root, programs = tmp_path / name, tmp_path / f"{name}-bin"
-        programs.mkdir(parents=True)
-        for path, text in said.get("files", {}).items():
-            file = root / path.lstrip("/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{text}\n" if text != "" else "")
-        for path in said.get("devices", {}):
-            file = root / path.lstrip("/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
-        for each, answer in said.get("programs", {}).items():
-            program(programs, each, answer)
-        return Described(
-            root,
-            {"PATH": str(programs), **said.get("environ", {}), **environ},
-            timeout_seconds=said.get("timeout_seconds", 10),
-            ports={},
-            devices=said.get("devices", {}),
-            users={"anna": ["users"], **said.get("users", {})},
-            packages={"xllamacpp": "2026.10.11549", **said.get("packages", {})},
-            kernel=said.get("kernel", "Linux"),
-        )
 
-    return make
+def found(name: str, folder: Path, **environ: str) -> Probed:
+    """What is probed there, with the servers that run there."""
+    said = yaml.safe_load((HERE / "hosts" / f"{name}.yaml").read_text())
+    servers = tuple(Server(**each) for each in said.get("servers", ()))
+    probed = probe(described(name, folder, **environ))
+    programs = {engine: replace(each, path=Path(each.path).name) for engine, each in probed.programs.items()}
+    return replace(probed, servers=servers, programs=programs)
+
+
+def described(name: str, folder: Path, **environ: str) -> Described:
+    """The machine of ``hosts/NAME.yaml``, below a folder."""
+    said = yaml.safe_load((HERE / "hosts" / f"{name}.yaml").read_text())
+    root, programs = folder / name, folder / f"{name}-bin"
+    programs.mkdir(parents=True)
+    for path, text in said.get("files", {}).items():
+        file = root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n" if text != "" else "")
+    for path in said.get("devices", {}):
+        file = root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    for each, answer in said.get("programs", {}).items():
+        program(programs, each, answer)
+    return Described(
+        root,
+        {"PATH": str(programs), **said.get("environ", {}), **environ},
+        timeout_seconds=said.get("timeout_seconds", 10),
+        ports={},
+        devices=said.get("devices", {}),
+        users={"anna": ["users"], **said.get("users", {})},
+        packages={"xllamacpp": "2026.10.11549", **said.get("packages", {})},
+        kernel=said.get("kernel", "Linux"),
+    )
