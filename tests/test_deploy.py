@@ -1,5 +1,6 @@
 """llmc deploy, status, logs and stop as commands: servers that stay, are watched, killed, and stopped."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from llmc import report
 from llmc.engine import records
+from llmc.engine.served import free_port
+from llmc.errors import EngineUnavailable, UsageError
+from llmc.target import deploy as deploying
+from llmc.target import stop as stopping
+from llmc.target.export import Exported
+from llmc.target.status import sample
 
 ROOT = Path(__file__).parent
 SMALL = ("profile.concurrency=1", "profile.slot_context_tokens=512")
@@ -38,6 +46,32 @@ def vllm(tmp_path, servers):
     program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(ROOT / 'fakes' / 'vllm.py')!r})\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return ("engine=vllm", f"engine.binary={program}", "+model.vllm.none=org/model", "quant=none", *SMALL)
+
+
+class Direct:
+    """The targets as functions, without a command line: what they return, as it is printed."""
+
+    def __init__(self, run_config):
+        self.run_config = run_config
+
+    def deploy(self, *words):
+        """EngineUnavailable when it cannot."""
+        made = deploying.deploy(self.run_config("target=deploy", *words), "nothing: not pulled")
+        if isinstance(made, Exported):
+            return made
+        with made:
+            return made.report
+
+    def status(self):
+        return report.plain(sample(self.run_config("target=status"), None))["servers"]
+
+    def stop(self, *words):
+        return report.plain(stopping.stop(self.run_config("target=stop", *words)))["servers"]
+
+
+@pytest.fixture
+def direct(run_config):
+    return Direct(run_config)
 
 
 def wait_until(done, within=20.0):
@@ -82,77 +116,86 @@ def test_a_real_server_is_started_proven_used_watched_and_stopped(llmc_inside, s
     assert not servers.joinpath(report["name"]).exists()
 
 
-def test_two_names_run_side_by_side_and_are_stopped_one_by_one(llmc_inside, vllm):
+def test_two_names_run_side_by_side_and_are_stopped_one_by_one(llmc_inside, direct, vllm):
     for name in ("one", "two"):
-        llmc_inside("deploy", f"name={name}", *vllm).ok()
-    assert [s["state"] for s in llmc_inside("status").ok().json["servers"]] == ["ready", "ready"]
+        direct.deploy(f"name={name}", *vllm)
+    assert [s["state"] for s in direct.status()] == ["ready", "ready"]
     message, hint = llmc_inside("stop").usage()
     assert message == "there are 2 servers: one, two"
     assert hint == "llmc stop name=…, or name='*' for all"
-    llmc_inside("stop", "name=one").ok()
-    assert [s["name"] for s in llmc_inside("status").ok().json["servers"]] == ["two"]
-    message, hint = llmc_inside("status", "name=one").usage(1)
-    assert (message, hint) == ("no server is called one", "there is two")
+    direct.stop("name=one")
+    assert [s["name"] for s in direct.status()] == ["two"]
+    assert llmc_inside("status", "name=one").usage(1) == ("no server is called one", "there is two")
     llmc_inside("stop", "name=*").ok()
-    assert llmc_inside("status").ok().json == {"servers": []}
+    assert direct.status() == []
 
 
-def test_a_killed_api_process_leaves_a_broken_server_that_stop_ends(llmc_inside, vllm):
-    pid = llmc_inside("deploy", *vllm).ok().json["pid"]
+def test_two_deploys_of_one_name_at_once_make_one_server(llmc, vllm):
+    both = [llmc.start("deploy", *vllm) for _ in range(2)]
+    reports = [json.loads(each.communicate(timeout=60)[0]) for each in both]
+    assert reports[0]["pid"] == reports[1]["pid"]
+    assert len(records.everything()) == 1
+
+
+def test_a_killed_api_process_leaves_a_broken_server_that_stop_ends(llmc_inside, direct, vllm):
+    pid = direct.deploy(*vllm)["pid"]
     os.kill(pid, signal.SIGKILL)
-    record = records.everything()[0]
+    (record,) = records.everything()
     wait_until(lambda: records.leader(record) is None)
     result = llmc_inside("status")
     (server,) = result.json["servers"]
     assert (result.code, server["state"], server["processes"]) == (1, "broken", 1)
     assert server["reason"] == "its main process is gone, 1 of its processes live on"
     assert server["next"] == f"llmc stop name={record.name}"
-    assert llmc_inside("stop").ok().json["servers"][0]["processes"] == 1
+    assert direct.stop()[0]["processes"] == 1
     assert records.processes(record) == []
 
 
-def test_a_server_that_has_ended_is_gone_with_its_reason_and_stop_forgets_it(llmc_inside, vllm):
-    llmc_inside("deploy", *vllm).ok()
-    record = records.everything()[0]
+def test_a_server_that_has_ended_is_gone_with_its_reason_and_its_name_is_free(direct, vllm):
+    direct.deploy(*vllm)
+    (record,) = records.everything()
     with record.log.open("a") as log:
         log.write("torch.OutOfMemoryError: CUDA out of memory.\n")
     for process in records.processes(record):
         process.kill()
     wait_until(lambda: not records.processes(record))
-    server = llmc_inside("status").json["servers"][0]
+    (server,) = direct.status()
     assert (server["state"], server["pid"]) == ("gone", None)
     assert server["reason"] == "it has ended: torch.OutOfMemoryError: CUDA out of memory."
-    assert llmc_inside("deploy", *vllm).ok().json["pid"] != record.pid  # the name is free again
-    assert llmc_inside("stop").ok().json["servers"][0]["outcome"] == "stopped"
+    assert direct.deploy(*vllm)["pid"] != record.pid
+    assert direct.stop()[0]["outcome"] == "stopped"
 
 
 def test_llmc_killed_during_deploy_leaves_a_server_that_status_shows_and_the_next_deploy_takes(
-    llmc, vllm, tmp_path, monkeypatch
+    llmc, direct, vllm, tmp_path, monkeypatch
 ):
     gate = tmp_path / "gate"
     monkeypatch.setenv("FAKE_VLLM_GATE", str(gate))
-    deploying = llmc.start("deploy", *vllm)
-    wait_until(lambda: [r for r in records.everything() if r.pid])
+    process = llmc.start("deploy", *vllm)
+    wait_until(lambda: [r for r in records.everything() if len(records.processes(r)) == 2])
     (record,) = records.everything()
-    deploying.kill()
-    deploying.communicate()
-    server = one(llmc, record.name)
+    process.kill()
+    process.communicate()
+    (server,) = direct.status()
     assert (server["state"], server["pid"]) == ("starting", record.pid)
     gate.touch()
-    assert llmc("deploy", *vllm).ok().json["pid"] == record.pid
-    assert one(llmc, record.name)["state"] == "ready"
-    assert llmc("stop").ok().json["servers"][0]["processes"] == 2
+    assert direct.deploy(*vllm)["pid"] == record.pid
+    assert direct.status()[0]["state"] == "ready"
+    assert direct.stop()[0]["processes"] == 2
 
 
-def test_a_gpu_that_was_asked_for_and_not_used_is_a_failure_and_nothing_stays(llmc_inside, vllm, monkeypatch):
-    message, hint = llmc_inside("deploy", "backend=cuda", *vllm).error(1)
-    assert message == ("backend=cuda was asked for, but smollm2-135m-instruct is on the CPU: CPU KV cache size: 46,592 tokens")
-    assert hint == "llmc doctor backend=cuda; or backend=cpu, or allow_cpu=true"
+def test_a_gpu_that_was_asked_for_and_not_used_is_a_failure_and_nothing_stays(direct, vllm, monkeypatch):
+    with pytest.raises(EngineUnavailable) as caught:
+        direct.deploy("backend=cuda", *vllm)
+    assert caught.value.message == (
+        "backend=cuda was asked for, but smollm2-135m-instruct is on the CPU: CPU KV cache size: 46,592 tokens"
+    )
+    assert caught.value.hint == "llmc doctor backend=cuda; or backend=cpu, or allow_cpu=true"
     assert records.everything() == []
-    assert llmc_inside("deploy", "backend=cuda", "allow_cpu=true", *vllm).ok().json["gpu_share"] == 0
-    llmc_inside("stop").ok()
+    assert direct.deploy("backend=cuda", "allow_cpu=true", *vllm)["gpu_share"] == 0
+    direct.stop()
     monkeypatch.setenv("FAKE_VLLM_PLATFORM", "GPU")
-    assert llmc_inside("deploy", "backend=cuda", *vllm).ok().json["gpu_share"] == 1
+    assert direct.deploy("backend=cuda", *vllm)["gpu_share"] == 1
 
 
 def test_a_failed_start_shows_the_last_lines_the_cause_and_what_to_do(llmc_inside, vllm, monkeypatch):
@@ -169,33 +212,33 @@ def test_a_failed_start_shows_the_last_lines_the_cause_and_what_to_do(llmc_insid
     assert llmc_inside("status").ok().json == {"servers": []}
 
 
-def test_a_server_of_the_users_own_is_adopted_shown_and_never_stopped(llmc_inside, vllm, fake, tmp_path):
-    url = fake("llama_server").url
-    words = ("engine=llama_server", f"engine.url={url}", "model.name=fake", *SMALL)
-    report = llmc_inside("deploy", *words).ok().json
-    assert (report["ours"], report["stays"], report["url"], report["gpu_share"]) == (False, False, url, None)
-    assert (report["slots"], report["slot_context_tokens"]) == (2, 2048)
-    assert one(llmc_inside, "fake")["state"] == "ready"
-    assert llmc_inside("stop").ok().json["servers"] == [{"name": "fake", "outcome": "left running", "processes": 0}]
-    assert llmc_inside("deploy", *words).ok().json["url"] == url
+def test_a_server_of_the_users_own_is_adopted_shown_and_never_stopped(direct, servers, fake):
+    server = fake("llama_server")
+    words = ("engine=llama_server", f"engine.url={server.url}", "model.name=fake", *SMALL)
+    report = direct.deploy(*words)
+    assert (report["ours"], report["stays"], report["url"], report["gpu_share"]) == (False, False, server.url, None)
+    assert (report["slots"], report["slot_context_tokens"], report["model_sha256"]) == (2, 2048, "")
+    assert direct.status()[0]["state"] == "ready"
+    assert direct.stop() == [{"name": "fake", "outcome": "left running", "processes": 0}]
+    assert server.process.poll() is None
 
 
-def test_following_a_log_ends_with_its_server(llmc, vllm):
-    llmc("deploy", *vllm).ok()
+def test_following_a_log_ends_with_its_server(llmc, direct, vllm):
+    direct.deploy(*vllm)
     following = llmc.start("logs", "follow=true")
     first = following.stdout.readline().decode()
     record = records.everything()[0]
     with record.log.open("a") as log:
         log.write("a line that came later\n")
-    llmc("stop").ok()
+    direct.stop()
     rest = following.communicate(timeout=20)[0].decode()
     assert first
     assert "a line that came later" in rest
     assert following.returncode == 0
 
 
-def test_watching_gives_a_document_a_second_with_rates(llmc, vllm):
-    llmc("deploy", *vllm).ok()
+def test_watching_gives_a_document_a_second_with_rates(llmc, direct, vllm):
+    direct.deploy(*vllm)
     watching = llmc.start("status", "watch=true")
     samples = [json.loads(watching.stdout.readline()) for _ in range(2)]
     watching.send_signal(signal.SIGINT)
@@ -228,32 +271,34 @@ def test_a_wrong_setting_is_said_before_anything_is_done(llmc_inside, servers, w
 
 @pytest.mark.parametrize("kind", ["systemd", "compose", "command"])
 @pytest.mark.parametrize("engine", ["llama_server", "vllm"])
-def test_an_export_is_what_it_always_was(llmc_inside, servers, weights, tmp_path, kind, engine):
+def test_an_export_is_what_it_always_was(direct, servers, weights, tmp_path, kind, engine):
     program = tmp_path / "a server"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)
-    words = ["name=notes", f"engine={engine}", f"engine.binary={program}", "engine.threads=2", *SMALL, f"export={kind}"]
+    written = tmp_path / "written"
+    words = ["name=notes", f"engine={engine}", f"engine.binary={program}", "engine.threads=2", *SMALL]
     if engine == "vllm":
         words += ["+model.vllm.none=org/model", "backend=cuda", "engine.arguments=['--chat-template','a \"b\" $HOME 5%']"]
-    text = llmc_inside("deploy", *words).ok().stdout
+    made = direct.deploy(*words, f"export={kind}", f"output={written}")
+    assert made.output == str(written)
+    text = written.read_text()
     key = servers.parent / "keys" / "notes.env"
     assert key.stat().st_mode & 0o077 == 0
     secret = key.read_text().strip().partition("=")[2]
     assert len(secret) == 32
     assert secret not in text
-    for path, name in ((program, "/opt/a server"), (weights.resolve(), "/data/model.gguf"), (key, "/keys/notes.env")):
+    model = servers.parent.parent / "cache" / "models" / weights.name
+    for path, name in ((program, "/opt/a server"), (model, "/data/model.gguf"), (key, "/keys/notes.env")):
         text = text.replace(str(path), name)
-    text = text.replace(str(servers.parent.parent / "cache" / "models" / weights.name), "/data/model.gguf")
     golden = ROOT / "golden" / "export" / f"{engine}.{ {'systemd': 'service', 'compose': 'yaml', 'command': 'sh'}[kind] }"
     assert text.replace(weights.name, "model.gguf") == golden.read_text()
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
-def test_systemd_finds_nothing_wrong_with_the_unit(llmc_inside, servers, weights, tmp_path):
+def test_systemd_finds_nothing_wrong_with_the_unit(direct, servers, weights, tmp_path):
     unit = tmp_path / "notes.service"
     words = ("engine=llama_server", "engine.binary=/bin/true", *SMALL, "export=systemd", f"output={unit}")
-    report = llmc_inside("deploy", *words).ok().json
-    assert report["next"] == f"systemctl --user enable --now {unit}"
+    assert direct.deploy(*words).next == f"systemctl --user enable --now {unit}"
     checked = subprocess.run(
         ["systemd-analyze", "--user", "verify", unit],
         capture_output=True,
@@ -262,19 +307,23 @@ def test_systemd_finds_nothing_wrong_with_the_unit(llmc_inside, servers, weights
         check=False,
     )
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert llmc_inside("deploy", *words).usage()[0] == f"{unit} exists"
+    with pytest.raises(UsageError, match=r"notes\.service exists"):
+        direct.deploy(*words)
 
 
-def test_an_exported_command_serves_and_is_found_with_its_key(llmc, vllm, tmp_path):
-    from llmc.engine.served import free_port
-
+def test_an_exported_command_serves_and_is_found_with_its_key(direct, vllm, tmp_path):
     words = (f"engine.port={free_port()}", "name=notes", *vllm)
     script = tmp_path / "serve.sh"
-    url = llmc("deploy", "export=command", f"output={script}", *words).ok().json["url"]
+    url = direct.deploy("export=command", f"output={script}", *words).url
     server = subprocess.Popen(["sh", str(script)], stderr=subprocess.DEVNULL)
+
+    def adopted():
+        with contextlib.suppress(EngineUnavailable):
+            return direct.deploy(f"engine.url={url}", *words)
+
     try:
-        wait_until(lambda: llmc("deploy", f"engine.url={url}", *words).code == 0)
-        assert one(llmc, "notes")["ours"] is False
+        wait_until(adopted)
+        assert direct.status()[0]["ours"] is False
     finally:
         server.terminate()
         server.wait()
@@ -300,25 +349,22 @@ def test_vulkan_is_proven_by_the_devices_buffers(llmc_inside, servers, weights, 
     llmc_inside("stop").ok()
 
 
-def test_a_model_of_the_users_ollama_is_shown_and_given_back_and_the_server_goes_on(llmc_inside, servers, fake):
+def test_a_model_of_the_users_ollama_is_shown_and_given_back_and_the_server_goes_on(direct, servers, fake):
     server = fake("ollama_server", "--has", "qwen2.5:7b-instruct-q4_K_M")
     words = ("engine=ollama", f"engine.url={server.url}", "model=qwen", "quant=q4_k_m", "backend=vulkan", *SMALL)
-    report = llmc_inside("deploy", *words).ok().json
+    report = direct.deploy(*words)
     assert (report["ours"], report["gpu_share"], report["url"]) == (False, 1, server.url)
-    assert one(llmc_inside, "qwen2.5-7b-instruct")["state"] == "ready"
-    assert llmc_inside("stop").ok().json["servers"][0]["outcome"] == "unloaded"
+    assert (direct.status()[0]["name"], direct.status()[0]["state"]) == ("qwen2.5-7b-instruct", "ready")
+    assert direct.stop()[0]["outcome"] == "unloaded"
     asked = server.log[-1]
     assert (asked["path"], asked["body"]["keep_alive"]) == ("/api/generate", 0)
     assert server.process.poll() is None
-    assert llmc_inside("status").ok().json == {"servers": []}
+    assert direct.status() == []
 
 
-def test_an_ollama_that_put_the_model_on_the_cpu_is_not_what_was_asked_for(llmc_inside, servers, fake):
+def test_an_ollama_that_put_the_model_on_the_cpu_is_not_what_was_asked_for(direct, servers, fake):
     url = fake("ollama_server", "--has", "qwen2.5:7b-instruct-q4_K_M", "--vram-share", 0).url
-    words = ("engine=ollama", f"engine.url={url}", "model=qwen", "quant=q4_k_m", *SMALL)
-    result = llmc_inside("deploy", *words, "backend=vulkan")
-    assert result.code == 1
-    assert (
-        "backend=vulkan was asked for, but qwen2.5:7b-instruct-q4_K_M is on the CPU: /api/ps: size_vram 0 of" in result.stderr
-    )
-    llmc_inside("deploy", *words, "backend=vulkan", "allow_cpu=true").ok()
+    words = ("engine=ollama", f"engine.url={url}", "model=qwen", "quant=q4_k_m", "backend=vulkan", *SMALL)
+    with pytest.raises(EngineUnavailable, match=r"backend=vulkan was asked for, but .* is on the CPU: /api/ps: size_vram 0 of"):
+        direct.deploy(*words)
+    assert direct.deploy(*words, "allow_cpu=true")["gpu_share"] == 0

@@ -23,7 +23,7 @@ LAYERS = (
     ("calibrations", "viewstore", "writer", "files", "stats", "diff"),
     ("pipeline", "gate"),
     ("api",),
-    ("report", "runner"),
+    ("report",),
     ("make",),
     ("target",),
     ("cli",),

@@ -288,11 +288,12 @@ class LlamaServer(LocalServer):
             output_tokens_total=int(metrics.get("llamacpp:tokens_predicted_total", 0)),
         )
 
-    async def slots(self) -> tuple[int, int]:
-        """How many there are, and the tokens of each."""
+    async def slots(self) -> tuple[int, int, str]:
+        """How many there are, the tokens of each, and the file of weights they serve."""
         said = await self._request("GET", "/props", timeout=PROBE_SECONDS)
         with self._shape():
-            return int(said["total_slots"]), int(said["default_generation_settings"]["n_ctx"])
+            context_tokens = int(said["default_generation_settings"]["n_ctx"])
+            return int(said["total_slots"]), context_tokens, str(said.get("model_path", ""))
 
     async def count_tokens(self, text: str) -> int:
         return await self._tokens({"content": text})

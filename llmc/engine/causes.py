@@ -45,7 +45,7 @@ _CAUSES = (
     (
         "memory",
         r"out of memory|OutOf\w*Memory|insufficient memory|failed to allocate|bad_alloc|Cannot allocate memory"
-        r"|less than desired GPU memory utilization|less than requested memory for kv"
+        r"|less than desired \w+ memory utilization|less than requested memory for kv"
         r"|No available memory for the cache blocks|KV cache is needed",
         "a smaller quant=, profile.concurrency= or profile.slot_context_tokens=; llmc doctor shows what fits",
     ),
@@ -77,8 +77,9 @@ _SIGNALS = {
     signal.SIGKILL: Cause("memory", "killed, most likely by the kernel for want of memory", "llmc doctor shows what fits"),
 }
 # llama.cpp: "0.05.043.444 E "; vLLM: "(EngineCore pid=7) ERROR 11-23 16:59:01 [core.py:12] "; colours
-_PREFIX = re.compile(r"^(\d[\d.]+ [EWI] |\(\w+ pid=\d+\) |(ERROR|WARNING|INFO) [\d-]+ [\d:]+ (\[[^\]]*\] )?)+|\x1b\[[\d;]*m")
+_PREFIX = re.compile(r"^(\d[\d.]+ [EWI] |\([\w-]+ pid=\d+\) |(ERROR|WARNING|INFO) [\d-]+ [\d:]+ (\[[^\]]*\] )?)+|\x1b\[[\d;]*m")
 _ERROR = re.compile(r"^[\d.]+ E |\bERROR\b|\b\w*Error: |^error")
+_NAMED = re.compile(r"[\w.]*(Error|Exception): ")  # the end of a traceback, which says what it was
 _MILDER = re.compile(r"\b(INFO|WARNING) \d")  # vLLM's other levels, whose text may hold the word
 
 
@@ -102,7 +103,8 @@ def cause(text: str, code: int | None = None) -> Cause:
     if code is not None and code < 0 and (known := _SIGNALS.get(signal.Signals(-code))):
         return known
     errors = [line for line in lines if _ERROR.search(line) and not _MILDER.search(line)] or lines[-1:]
-    return Cause("", shown(errors[0]) if errors else "it said nothing", "")
+    named = next((line for line in errors if _NAMED.match(shown(line))), errors[0] if errors else "it said nothing")
+    return Cause("", shown(named), "")
 
 
 def errors(text: str) -> int:

@@ -116,9 +116,10 @@ class LlamaServerEngine(Served):
     def client(self, url: str, key: str) -> LocalServer:
         return client(url, key, self.config.engine.request_timeout_seconds, self.config.profile.offline)
 
-    async def measure(self, server: LocalServer) -> None:
+    async def measure(self, server: LocalServer) -> bool:
         assert isinstance(server, LlamaServer)
-        self.slots, self.slot_context_tokens = await server.slots()
+        self.slots, self.slot_context_tokens, file = await server.slots()
+        return self.weights is not None and Path(file).is_file() and self.weights.samefile(file)
 
     def in_container(self) -> tuple[str, list[str]]:
         assert self.weights is not None

@@ -29,6 +29,8 @@ from llmc.errors import EngineError, UsageError
 
 MARK = "LLMC_SERVER"  # in the environment of every server we start
 SAME_SECONDS = 1.0  # creation times of one process, read at two moments, differ by less
+LOG_BYTES = 64 << 20  # llama-server says 3 kB about each request
+KEPT_BYTES = 1 << 20
 LOGS_KEPT = 20  # of servers that did not start
 POLITE_SECONDS = 10.0  # for a server to end by itself: llama-server takes 0.1 s, vLLM 0.4 s idle
 ORPHAN_SECONDS = 2.0  # for what its main process has left behind: nobody waits for its answers any more
@@ -117,6 +119,18 @@ def prune() -> None:
     logs = [p for p in place.glob("*/server.log") if not (p.parent / "server.json").exists()] if place.is_dir() else []
     for log in sorted(logs, key=lambda p: p.stat().st_mtime)[:-LOGS_KEPT]:
         shutil.rmtree(log.parent, ignore_errors=True)
+
+
+def trim(record: Record) -> None:
+    """Cut a log that has grown long to its end. The server appends to it and does not notice."""
+    with contextlib.suppress(OSError):
+        if record.ours and record.log.stat().st_size > LOG_BYTES:
+            with record.log.open("r+b") as file:
+                file.seek(-KEPT_BYTES, os.SEEK_END)
+                end = file.read()
+                file.truncate(0)
+            with record.log.open("ab") as file:
+                file.write(end[end.find(b"\n") + 1 :])
 
 
 @contextlib.contextmanager

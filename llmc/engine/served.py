@@ -57,7 +57,7 @@ class Served:
         self.config = config
         self.weights = weights.absolute() if weights else None
         self.model = config.model.name
-        self.model_digest = model_digest
+        self.model_digest = self._pulled_digest = model_digest
         self.slots = config.profile.concurrency
         self.slot_context_tokens = min(config.profile.slot_context_tokens, config.model.context_tokens)
         self.keep = False
@@ -100,8 +100,9 @@ class Served:
         """Where the model is in a container, and the volumes that bring it there."""
         raise NotImplementedError
 
-    async def measure(self, server: LocalServer) -> None:
-        """Take over slots and context from a server somebody else has configured."""
+    async def measure(self, server: LocalServer) -> bool:
+        """Take over slots and context from a server somebody else has configured; whether it has our file of weights."""
+        raise NotImplementedError
 
     # the same for all
 
@@ -169,7 +170,7 @@ class Served:
         return (
             (record.engine, record.model) == (self.name, self.model)
             and (record.backend == self.config.backend.name or not record.ours)
-            and (record.model_digest == self.model_digest or not record.model_digest or not self.model_digest)
+            and (record.model_digest == self._pulled_digest or not record.model_digest or not self._pulled_digest)
         )
 
     def _same_size(self, record: Record) -> bool:
@@ -180,7 +181,8 @@ class Served:
         return health.ok
 
     def _use(self, record: Record) -> None:
-        self.record = record
+        records.trim(record)
+        self.record, self.model_digest = record, record.model_digest
         self._server = self.client(record.url, record.key)
         self.slots, self.slot_context_tokens = record.slots, record.slot_context_tokens
         if not record.proof:  # an llmc that was killed while it waited has left it
@@ -206,13 +208,12 @@ class Served:
                         f"{url} serves {', '.join(listed) or 'no model'}, not {self.model}", hint="engine.url=null starts one"
                     )
                 server.model_id = ours
-                await self.measure(server)
+                self.model_digest = self._pulled_digest if await self.measure(server) else ""
 
         asyncio.run(_once(server, look))
         self._server = server
-        digest = self.model_digest
         self.record = Record(
-            self.server_name, self.name, self.model, digest, self.config.backend.name, url, self.slots,
+            self.server_name, self.name, self.model, self.model_digest, self.config.backend.name, url, self.slots,
             self.slot_context_tokens, ours=False, started=_now(),
         )  # fmt: skip
 
@@ -231,6 +232,7 @@ class Served:
             raise EngineUnavailable(f"the weights {self.weights} are not there", hint="llmc pull")
         port = self.config.engine.port or free_port()
         argv, environment = self.arguments(program, port), self.environment()
+        self.model_digest = self._pulled_digest
         key, mark = secrets.token_hex(16), secrets.token_hex(8)
         kept = {k: os.environ[k] for k in VISIBLE if k in os.environ}
         self.record = record = Record(
@@ -245,7 +247,8 @@ class Served:
         records.write(record)
         inherited = {k: v for k, v in os.environ.items() if not k.endswith(_SECRETS) or k in self.passes}
         secret = {self.key_variable: key, records.MARK: mark}
-        with record.log.open("wb") as log:
+        record.log.unlink(missing_ok=True)
+        with record.log.open("ab") as log:  # so that it can be cut while the server writes
             os.fchmod(log.fileno(), 0o600)
             try:
                 self._process = subprocess.Popen(
@@ -260,13 +263,13 @@ class Served:
             except OSError as error:
                 records.forget(record)
                 raise EngineUnavailable(f"{program} cannot be run: {error.strerror}", hint=self.install_hint()) from error
-        record.pid = self._process.pid
-        with contextlib.suppress(psutil.Error):
-            record.create_time = psutil.Process(record.pid).create_time()
-        records.write(record)
         self._started = True
-        self._server = self.client(record.url, key)
         try:
+            record.pid = self._process.pid
+            with contextlib.suppress(psutil.Error):
+                record.create_time = psutil.Process(record.pid).create_time()
+            records.write(record)
+            self._server = self.client(record.url, key)
             self._await(record)
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -348,7 +351,11 @@ class Served:
         assert self.record is not None
         if not self.record.ours:
             return Placement(None, "somebody else started it, and it does not say")
-        said = self.placed(causes.text_of(self.record.log))
+        proof = self.record.proof
+        if proof:  # its log may have been cut since it started
+            said = Placement(proof.get("gpu_share"), str(proof.get("evidence")), proof.get("memory_bytes") or {})
+        else:
+            said = self.placed(causes.text_of(self.record.log))
         memory = {**said.memory_bytes, "process": records.resident_bytes(self.record)}
         return Placement(said.gpu_share, said.evidence, memory)
 

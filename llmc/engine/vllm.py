@@ -100,9 +100,10 @@ class Vllm(Served):
         made.model_id = self.model
         return made
 
-    async def measure(self, server: LocalServer) -> None:
+    async def measure(self, server: LocalServer) -> bool:
         assert isinstance(server, VllmServer)
         self.slot_context_tokens = min(self.slot_context_tokens, await server.context_tokens())
+        return False
 
     def in_container(self) -> tuple[str, list[str]]:
         if Path(self.source).is_dir():

@@ -101,9 +101,9 @@ def _(result: Deployed, console: Console) -> None:
     text = f"loaded in {units.seconds(r['load_seconds'])}, first token after {units.seconds(r['first_token_seconds'])}"
     where = {None: "not proven", 0: "on the CPU"}.get(r["gpu_share"], f"{(r['gpu_share'] or 0):.0%} on the GPU")
     memory = r["memory_bytes"]
-    held = ", ".join(
-        f"{units.size(memory[k])} {what}" for k, what in (("process", "resident"), ("total", "loaded")) if k in memory
-    )
+    buffers = sum(memory.get(use, 0) for use in ("weights", "kv", "compute"))
+    measured = ((buffers, "in buffers"), (memory.get("process"), "resident"), (memory.get("total"), "loaded"))
+    held = ", ".join(f"{units.size(n)} {what}" for n, what in measured if n)
     predicted = f"{units.size(memory['predicted'])} predicted" if memory["predicted"] else ""
     rows: list[tuple[str, ...]] = [
         ("works", f"{r['model']} on {r['engine']} ({r['backend']}): {text}"),

@@ -117,7 +117,7 @@ def tiers(
                 tier.engine, tier.model_digest = deployed, deployed.model_digest
         elif rung.absent or (rung.name == "local" and _absent(rung)):
             continue
-        elif rung.local:
+        elif rung.local and rung.config.engine.needs_file:
             tier.open = _fitting(tier.open, rung, made)
         made.append(tier)
     return made
@@ -126,10 +126,12 @@ def tiers(
 def _tier(rung: Rung, meter: Meter) -> Tier:
     config = rung.config
     file, digest = None, f"{config.provider.name}:{config.provider.model}"  # no weights are shown: the name is all there is
-    if rung.local:
+    if rung.local and config.engine.needs_file:
         wanted = weights(config)
         pulled = here(wanted)
         file, digest = wanted.path, pulled.sha256 if pulled else wanted.file.sha256 or ""
+    elif rung.local:
+        digest = ""  # the engine's own weights: it says what they are when it runs, if it can
     return Tier(
         rung.name,
         rung.identity,

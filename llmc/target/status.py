@@ -110,6 +110,7 @@ def sample(config: RunConfig, before: Status | None) -> Status:
 
 
 async def _look(record: Record, config: RunConfig) -> Server:
+    records.trim(record)
     leader, running = records.leader(record), records.processes(record)
     client = engines.client(
         record.engine, record.url, record.key, timeout_seconds=PROBE_SECONDS, offline=config.profile.offline

@@ -50,6 +50,7 @@ def test_a_failed_start_is_classified_by_the_line_that_names_the_cause(name, kin
             "ValueError: Free memory on device cuda:0 (3.1/15.9 GiB) on startup is less than desired GPU memory utilization",
             "memory",
         ),
+        ("ValueError: Available memory on node 0 (10.3/12.46 GiB) is less than desired CPU memory utilization (0.9)", "memory"),
         ("OSError: You are trying to access a gated repo. 401 Client Error.", "gated"),
         ("llama-server: error while loading shared libraries: libvulkan.so.1: cannot open shared object file", "library"),
     ],
@@ -61,6 +62,10 @@ def test_causes_that_need_a_machine_we_do_not_have_are_known_by_their_published_
 def test_a_log_without_a_known_cause_gives_its_first_error_without_the_clock():
     text = "0.1 I srv start: hello\n0.00.2 E srv load: the moon is full\n0.00.3 E srv main: exiting\n"
     assert causes.cause(text, 1) == causes.Cause("", "srv load: the moon is full", "")
+    text = "".join(
+        f"(VllmWorker-0 pid=6) ERROR 11-23 17:55:59 [m.py:9] {x}\n" for x in ("it failed", "AssertionError: no node")
+    )
+    assert causes.cause(text, 1).line == "AssertionError: no node"
     assert causes.cause("one\ntwo\n", 1).line == "two"
     assert causes.cause("", 1).line == "it said nothing"
 

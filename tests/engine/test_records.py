@@ -159,3 +159,18 @@ def test_logs_of_servers_that_did_not_start_are_kept_but_not_for_ever():
     assert len(left) == records.LOGS_KEPT + 1
     assert "stays" in left
     assert "failed-4" not in left
+
+
+def test_a_long_log_is_cut_to_its_end_while_the_server_writes_on(running, monkeypatch):
+    monkeypatch.setattr(records, "LOG_BYTES", 1000)
+    monkeypatch.setattr(records, "KEPT_BYTES", 100)
+    made = record()
+    records.write(made)
+    with made.log.open("ab", buffering=0) as server:
+        server.write(b"old line\n" * 200)
+        records.trim(made)
+        server.write(b"new line\n")
+    lines = made.log.read_bytes().split(b"\n")
+    assert lines == [b"old line"] * 11 + [b"new line", b""]
+    records.trim(made)
+    assert len(made.log.read_bytes()) < 200

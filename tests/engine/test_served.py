@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from llmc import schema
 from llmc.engine import Message, load, records
 from llmc.errors import ContextOverflow, EngineUnavailable, UsageError
 
@@ -40,10 +39,10 @@ def apart(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def config(composed, apart):
+def config(run_config, apart):
     """``config("engine=llama_server")``: small, one slot."""
     small = ("target=deploy", "profile.concurrency=1", "profile.slot_context_tokens=512")
-    return lambda *words: schema.typed(composed(*small, *words))
+    return lambda *words: run_config(*small, *words)
 
 
 @pytest.fixture
@@ -185,6 +184,20 @@ def test_what_vllm_starts_is_ended_with_it_also_when_its_first_process_was_kille
     assert records.processes(record) == []
 
 
+def test_a_server_that_died_in_a_run_is_started_again_by_entering_it_again(vllm_engine):
+    with vllm_engine() as engine:
+        first = engine.record
+        for process in records.processes(first):
+            process.kill()
+        with pytest.raises(EngineUnavailable):
+            run(engine.generate(ASK, max_tokens=1))
+        engine.__exit__(None, None, None)
+        engine.__enter__()
+        assert engine.record.pid != first.pid
+        assert run(_both(engine))[0]
+        assert records.read(first.name) is None
+
+
 def test_a_start_is_given_up_when_the_server_ends_and_says_why(vllm_engine, monkeypatch):
     monkeypatch.setenv("FAKE_VLLM_LOG", str(ROOT / "data" / "logs" / "vllm-memory.log"))
     with pytest.raises(EngineUnavailable) as caught, vllm_engine():
@@ -247,10 +260,11 @@ def test_a_server_the_user_runs_is_used_and_left_alone(llama_engine, config, wei
         ours = load(
             config("engine=llama_server", url, "engine.key_env=MY_KEY", "profile.concurrency=3"),
             weights=weights,
-            model_digest="",
+            model_digest="b179",
         )
         with ours:
             assert ours.command() == []
+            assert ours.model_digest == "b179"  # it says that it serves this very file
             assert (ours.slots, ours.slot_context_tokens) == (1, 512)  # what the server has, not what was asked for
             assert run(_both(ours)) == (True, True)
             assert run(ours.placement()).gpu_share is None
@@ -337,7 +351,7 @@ def test_secrets_of_our_environment_stay_with_us_but_for_what_the_server_needs(v
 def test_the_settings_reach_the_command_line(config, weights, vllm):
     words = ("profile.concurrency=3", "profile.slot_context_tokens=1024", "engine.gpu_memory_fraction=0.8")
     engine = load(
-        config("engine=llama_server", "engine.binary=/bin/true", "engine.kv_cache_type=q8_0", "engine.flash_attention=on",
+        config("engine=llama_server", "engine.binary=/bin/true", "engine.kv_cache_type=q8_0", "engine.flash_attention='on'",
                "engine.prefix_caching=false", "engine.threads=2", "engine.port=8123", "engine.arguments=[--mlock]", *words),
         weights=weights, model_digest="",
     )  # fmt: skip
