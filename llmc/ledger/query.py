@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from llmc.errors import UsageError
+from llmc import money
+from llmc.errors import LedgerError, UsageError
 from llmc.ledger.rows import Event, Price, Run
 from llmc.period import Period
 
@@ -300,5 +301,11 @@ def _grouped(
     order = ", ".join(str(i + 1) for i in range(len(keys)))
     tail = f" GROUP BY {order} ORDER BY {order}" if keys else ""
     columns = ", ".join([*keys, sums])
-    for row in connection.execute(f"SELECT {columns} FROM {source} WHERE {condition}{tail}", values):
-        yield row[: len(keys)], row[len(keys) :]
+    try:
+        for row in connection.execute(f"SELECT {columns} FROM {source} WHERE {condition}{tail}", values):
+            yield row[: len(keys)], row[len(keys) :]
+    except sqlite3.OperationalError as error:
+        if "integer overflow" not in str(error):
+            raise
+        most = money.text(money.MAX_PICO)
+        raise LedgerError(f"a sum is more than can be counted ({most})", hint="ask for a shorter period") from error

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from rows_to_record import NOON_US, UNKNOWN, document, event, run
 
+from llmc import money
 from llmc.errors import InputError, LedgerError
 from llmc.ledger import Filter, Ledger, spool, tables
 from llmc.period import Period
@@ -132,6 +133,13 @@ def test_documents_and_runs_have_their_sums(ledger):
     assert (found.documents, found.gist, found.none, found.source_bytes, found.view_tokens) == (2, 1, 1, 10_000, 1400)
     (ended,) = ledger.runs()
     assert (ended.status, ended.original_bytes, ended.archive_bytes) == ("done", 10_000, 2_500)
+
+
+def test_a_sum_that_cannot_be_counted_is_an_error_and_not_another_number(ledger):
+    for _ in range(2):
+        ledger.record(event(cost_pico=money.MAX_PICO))
+    with pytest.raises(LedgerError, match=r"more than can be counted \(\$9,223,372\.04\)"):
+        ledger.totals()
 
 
 def test_no_ledger_is_an_error_that_says_what_makes_one(path):
