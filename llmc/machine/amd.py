@@ -133,12 +133,11 @@ ASKED = (
 
 def _json(text: str) -> Any:  # noqa: ANN401 - whatever a tool says
     """The JSON in an answer; the tools print warnings before and after it."""
-    for opening in (text.find("{"), text.find("[")):
-        if opening >= 0:
-            try:
-                return json.JSONDecoder().raw_decode(text[opening:])[0]
-            except ValueError:
-                continue
+    for opening in re.finditer(r"[{\[]", text):
+        try:
+            return json.JSONDecoder().raw_decode(text[opening.start() :])[0]
+        except ValueError:
+            continue
     return None
 
 
