@@ -215,7 +215,10 @@ def chosen(config: RunConfig, found: Probed) -> Iterator[Finding]:
     else:
         others = [b for b in choose.alternatives(found, engine) if b != backend]
         fix = ability.fix or (f"backend={others[0]}" if others else "engine=auto backend=auto")
-        subject = "permission" if "cannot open" in ability.reason else "engine" if "installed" in ability.reason else backend
+        subject = (
+            "permission" if "cannot open" in ability.reason else "engine" if "not installed" in ability.reason else backend
+        )
+        subject = "server" if ability.reason.startswith("no Ollama server") else subject
         # A program that was named may know more than is seen here; where its model really is, deploy proves after the start.
         level = "warning" if config.allow_cpu or config.engine.binary else "problem"
         yield Finding(level, subject, ability.reason, mending(config, fix))

@@ -26,7 +26,7 @@ LISTED_AS = {"vulkan": "Vulkan", "rocm": "ROCm", "cuda": "CUDA", "opencl": "GPUO
 VLLM_ON_ROCM = "https://docs.vllm.ai/en/stable/getting_started/installation/gpu/ has the wheels; or engine=llama_server"
 INSTALL = {
     "embedded": "pip install 'llmc-cli[embedded]'",
-    "ollama": "curl -fsSL https://ollama.com/install.sh | sh",
+    "ollama": "install it: https://ollama.com/download, or set OLLAMA_HOST",
     "vllm": "pip install vllm",
 }
 
@@ -110,11 +110,12 @@ def _installed(found: Probed, engine: str, backend: str, gpu: Gpu | None) -> Abi
     """Whether the engine is here, and as Ollama's is always its user's, whether it runs."""
     program = found.programs.get(engine)
     running = any(server.engine == engine for server in found.servers)
-    if engine == "ollama" and ollama_address(found.environ) is None:
-        return Ability(True, "Ollama is on another machine: what it computes on is not seen from here")
-    if engine == "ollama" and program and not running:
-        start = "sudo systemctl start ollama" if found.ollama_user else "ollama serve"
-        return Ability(False, "Ollama is installed, but no server of it answers", start)
+    if engine == "ollama" and not running:
+        address = ollama_address(found.environ)
+        if address is None:
+            return Ability(True, "Ollama is on another machine: what it computes on is not seen from here")
+        start = "sudo systemctl start ollama" if found.ollama_user else "ollama serve" if program else INSTALL["ollama"]
+        return Ability(False, f"no Ollama server: http://{address[0]}:{address[1]} cannot be reached", start)
     if program is None and not running:
         return Ability(False, f"{engine} is not installed", install(found, engine, backend))
     if engine == "vllm" and program and program.flavour not in ("", backend):

@@ -40,7 +40,8 @@ class Diagnosis:
         """EngineUnavailable with the first problem, if there is one."""
         for finding in self.findings:
             if finding.level == "problem":
-                raise EngineUnavailable(f"{finding.subject}: {finding.text}", hint=finding.fix)
+                said = finding.text if finding.subject in ("engine", "server") else f"{finding.subject}: {finding.text}"
+                raise EngineUnavailable(said, hint=finding.fix)
 
 
 def doctor(config: RunConfig) -> Diagnosis:
