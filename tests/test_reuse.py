@@ -198,3 +198,39 @@ def test_the_same_command_again_makes_nothing_of_what_was_shared(compress: Runne
     ladder = Ladder(ViewConfig(name="gist", needs_engine=True, target_ratio=3), Policy(), [Tier.of(engine)])
     summary = pipeline.compress(Selection(str(tmp_path / "in-1")), tmp_path / "1.llmc", Zstd(), ladder)
     assert (summary.documents_viewed, engine.prompts) == (0, [])
+
+
+def test_the_command_line_has_the_cache_and_shares_it_between_archives(llmc_inside, fake, tmp_path: Path):
+    server = fake("cloud")
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        (tmp_path / "in" / f"{i}.md").write_text(f"Document number {i} of the file. " + MINUTES)
+    words = [
+        "compress", f"input={tmp_path / 'in'}", "profile=cloud", "profile.ladder=[cloud]", "similarity=null",
+        "provider=gateway", f"provider.base_url={server.url}/v1", "provider.model=fake",
+    ]  # fmt: skip
+    env = {"LLMC_HOME": str(tmp_path / "home")}
+
+    def run(name: str, *more: str) -> tuple[dict[str, Any], int]:
+        before = len(server.log)
+        said = llmc_inside(*words, f"output={tmp_path / name}", *more, env=env).ok().json
+        return said["run"]["reused"], len(server.log) - before
+
+    reused, asked = run("a.llmc")
+    assert (reused["lookups"], reused["hits"]) == (3, 0)
+    assert asked >= 3
+    reused, asked = run("b.llmc")
+    assert (reused["lookups"], reused["hits"], reused["hit_rate"], asked) == (3, 3, 1.0, 0)
+    assert reused["saved_prompt_tokens"] > 0
+    reused, asked = run("c.llmc", "cache.enabled=false")
+    assert (reused["lookups"], asked >= 3) == (0, True)
+    table = llmc_inside(*words, f"output={tmp_path / 'd.llmc'}", "format=table", env=env).ok().stdout
+    assert "3 of 3 views were in the cache (100%)" in table
+    (tmp_path / "home" / "cache" / "views" / "cache.db").write_bytes(b"not a database" * 1000)
+    for suffix in ("-wal", "-shm"):
+        (tmp_path / "home" / "cache" / "views" / f"cache.db{suffix}").unlink(missing_ok=True)
+    said = llmc_inside(*words, f"output={tmp_path / 'e.llmc'}", env=env).ok().json
+    assert len([w for w in said["run"]["warnings"] if "the cache" in w]) == 1
+    assert said["stats"]["views"] == {"gist": 3}
+    kept = llmc_inside("clean", env=env).ok().json["kept"]
+    assert next(row for row in kept if row["what"] == "cache")["files"] >= 1
