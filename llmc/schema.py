@@ -96,6 +96,8 @@ class EngineConfig:
     package: str | None = None
     needs_file: bool = True
     """It serves a GGUF file that ``llmc pull`` fetches; False: it fetches or holds its own weights."""
+    counts_tokens: bool = True
+    """By the model's own tokenizer, before it is asked. False: it estimates."""
     url: str | None = None
     key_env: str | None = None
     binary: str | None = None

@@ -126,7 +126,9 @@ def tiers(
 def _tier(rung: Rung, meter: Meter) -> Tier:
     config = rung.config
     file, digest = None, f"{config.provider.name}:{config.provider.model}"  # no weights are shown: the name is all there is
-    if rung.local and config.engine.needs_file:
+    if rung.local and not config.engine.needs_file:
+        digest = f"{config.engine.name}:{rung.identity.model}:{rung.identity.quant}"  # until it runs and says its own
+    elif rung.local:
         wanted = weights(config)
         pulled = here(wanted)
         file, digest = wanted.path, pulled.sha256 if pulled else wanted.file.sha256 or ""
@@ -143,7 +145,7 @@ def _tier(rung: Rung, meter: Meter) -> Tier:
         batch=config.profile.batch,
         adaptive=config.profile.adaptive and not rung.local,  # a local engine has as many slots as it was started with
         attempts=config.model.attempts if rung.local else 2,
-        counts_tokens=rung.local,
+        counts_tokens=rung.local and config.engine.counts_tokens,
         request_timeout_seconds=config.engine.request_timeout_seconds,
         patience=config.profile.patience,
         meter=meter,
@@ -157,6 +159,8 @@ def _fitting(open_engine: Callable[[], Engine] | None, rung: Rung, before: Seque
 
     def open_if_it_fits() -> Engine:
         assert open_engine is not None
+        if not rung.config.engine.needs_file:
+            return open_engine()
         profile = rung.config.profile
         fit = machine.fit(
             rung.config.model,
