@@ -31,7 +31,8 @@ class TargetConfig:
 class ModelFile:
     """One quantisation of a model: where its GGUF file comes from and how to know it."""
 
-    bytes: int = MISSING
+    bytes: int = 0
+    """0: not known before it is here, or before its host is asked."""
     sha256: str | None = None
     """None: the digest that the host publishes is taken."""
     packages: list[str] = field(default_factory=list)
@@ -41,7 +42,7 @@ class ModelFile:
     """A Hugging Face repository and the file in it."""
     file: str | None = None
     url: str | None = None
-    """An address of one's own; ``sha256`` must be given with it."""
+    """An address; ``sha256`` must be given with it."""
     path: str | None = None
     """A file that is already here."""
 
@@ -63,6 +64,11 @@ class ModelConfig:
     window_tokens: int = 0
     languages: list[str] = field(default_factory=list)
     files: dict[str, ModelFile] = MISSING
+    path: str | None = None
+    """A GGUF file that is here already, in place of what ``files`` says."""
+    url: str | None = None
+    """The same at an address; ``sha256`` must be given with it."""
+    sha256: str | None = None
     ollama: dict[str, str] = field(default_factory=dict)
     """The model in Ollama's library: the tag for each quantisation (keys as in ``files``)."""
     vision_bytes: int = 0

