@@ -47,7 +47,7 @@ def kinds() -> dict[str, Kind]:
         "cache": Kind(state.cache(CACHED_VIEWS), ("cache.db", "cache.db-wal", "cache.db-shm"), "views made before"),
         "models": Kind(
             state.cache("models"),
-            ("*.gguf", "*.gguf.json", "*.gguf.part", "*.gguf.lock", "own-*.json"),
+            ("*.gguf", "*.gguf.json", "*.gguf.lock", "*.part", "*.part.state", "own-*.json", "own-*.lock"),
             "weights; llmc pull fetches them again",
         ),
         "logs": Kind(state.state("logs"), ("*.log",), "what engines said"),
