@@ -14,7 +14,7 @@ from typing import Any
 from llmc.state import CONF
 
 INTERPOLATED_KEYS = ("output", "archive", "other", "html")  # in a sweep: output='${codec.name}.llmc'
-LITERAL_KEYS = ("input", "output", "archive", "other", "html", "id", "field", "id_field")
+LITERAL_KEYS = ("input", "output", "archive", "other", "html", "id", "field", "id_field", "by")
 # fmt: off
 _FLAGS_WITH_VALUE = {
     "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-p", "--package", "-c", "--cfg",

@@ -191,6 +191,29 @@ class ProfileConfig:
 
 
 @dataclass
+class CostConfig:
+    """What ``llmc cost`` compares with and assumes; meanings beside the values in ``conf/cost/``."""
+
+    name: str = MISSING
+    cloud: str | None = None
+    compare: list[str] = field(default_factory=list)
+    batch_variant: str = "batch"
+    tokens_per_month: int | None = None
+    local_tokens_per_second: str | None = None
+    max_utilisation: str = "0.7"
+    always_on: bool = False
+    downstream: str = "openai/gpt-5-mini"
+    uses: int = 1
+    cache_miss_share: str = "1"
+    estimate_spread: str = "0.2"
+    sensitivity: str = "0.2"
+    project: str | None = None
+    tag: str | None = None
+    model: str | None = None
+    run: str | None = None
+
+
+@dataclass
 class CodecConfig:
     name: str = MISSING
     options: dict[str, Any] = field(default_factory=dict)
@@ -350,6 +373,7 @@ class RunConfig:
     quant: QuantConfig = field(default_factory=QuantConfig)
     profile: ProfileConfig = field(default_factory=ProfileConfig)
     provider: ProviderConfig = field(default_factory=ProviderConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     policy: dict[str, Any] = field(default_factory=dict)
@@ -381,6 +405,8 @@ class RunConfig:
     input_format: str = "auto"
     field: str = "text"
     id_field: str = "id"
+    period: str = "month"
+    by: str = "model,tier"
     route: str = "rules"
     seed: int = 1
     workers: int | None = None

@@ -46,7 +46,7 @@ def test_an_option_is_named_like_its_file(configured, group, name):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(cli.CONF)))
 def test_a_config_file_is_a_screen_long(path):
     lines = path.read_text().splitlines()
-    assert len(lines) <= (90 if path.name == "config.yaml" else 60)  # the root lists every key there is
+    assert len(lines) <= (100 if path.name == "config.yaml" else 60)  # the root lists every key there is
     assert max(map(len, lines)) <= 128
 
 

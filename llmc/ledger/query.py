@@ -14,7 +14,7 @@ GROUPS = {
     "run": "r.run_id", "project": "r.project", "target": "r.target", "profile": "r.profile", "host": "r.host", "tag": "t.tag",
     "tier": "e.tier", "model": "e.model", "served_model": "e.served_model", "engine": "e.engine", "provider": "e.provider",
     "backend_kind": "e.backend_kind", "status": "e.status", "attempt": "e.attempt", "document": "e.document",
-    "cost_source": "p.cost_source", "price_source": "p.price_source", "variant": "p.variant",
+    "cost_source": "p.cost_source", "price_source": "p.price_source", "variant": "p.variant", "rates": "p.rates",
     "energy_method": "e.energy_method", "period": "w.label",
 }  # fmt: skip
 """What events can be grouped by. ``period`` needs ``Filter.periods``; with ``tag`` an event counts once for each tag."""

@@ -70,12 +70,15 @@ def svg(figure: "Figure", title: str, description: str) -> "Markup":
             if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):  # its * would style the whole page
                 parent.remove(child)
     for element in root.iter():
+        for key in ("fill", "stroke"):  # of a hatch; CSS variables belong into a style
+            if element.get(key) in _VARIABLES:
+                element.set("style", f"{key}: {element.attrib.pop(key)}; {element.get('style', '')}")
         for key, value in element.attrib.items():
             element.set(key, _own(key, value, name))
     for key in ("width", "height", "version"):
         del root.attrib[key]
     root.attrib |= {"class": "chart", "role": "img", "aria-labelledby": f"{name}-title {name}-desc"}
-    root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
+    root.set("style", "stroke-linejoin: round; stroke-linecap: butt; fill: currentColor")
     for at, (tag, text) in enumerate((("title", title), ("desc", description))):
         label = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{name}-{tag}"})
         label.text = visible(text)

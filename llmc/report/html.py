@@ -84,7 +84,7 @@ def save(path: str | Path, text: str, *, force: bool) -> Path:
     """Write a page; a file that is there is replaced if llmc wrote it, or with ``force``."""
     file = Path(path).expanduser()
     try:
-        if not force and file.exists() and GENERATOR.encode() not in _start(file):
+        if not force and file.exists() and not is_ours(file):
             raise UsageError(
                 f"{file} is there already and is no report of llmc", hint="another name, or force=true to overwrite it"
             )
@@ -102,9 +102,12 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c in _KEPT or unicodedata.category(c) == "Zs" else repr(c)[1:-1] for c in text)
 
 
-def _start(file: Path) -> bytes:
+def is_ours(file: Path) -> bool:
+    """Whether a file is there and is a page of llmc."""
+    if not file.is_file():
+        return False
     with file.open("rb") as opened:
-        return opened.read(_MARKED_WITHIN)
+        return GENERATOR.encode() in opened.read(_MARKED_WITHIN)
 
 
 @cache

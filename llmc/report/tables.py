@@ -32,6 +32,7 @@ from llmc.stats import Stats
 from llmc.target.calibrate import Calibrated
 from llmc.target.clean import Cleaned
 from llmc.target.compress import CompressReport
+from llmc.target.cost import Costs
 from llmc.target.deploy import Deployed
 from llmc.target.doctor import Diagnosis
 from llmc.target.export import Exported
@@ -45,6 +46,8 @@ from llmc.view.reuse import Reused
 
 LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
 MANY = 12  # items of a list that are shown before "and N more"
+ON_SCREEN = ("spent", "breakeven", "unknown")  # of the cost report; its files have all of it
+OFF_SCREEN = ("cached", "unknown price")  # columns of it that are too wide here
 SIDE_BY_SIDE = 100  # columns: narrower than that, two texts are shown below each other
 NEAR_WORDS = 6  # that are shown on each side of changed ones
 MOST_SAID = 400  # characters of a source sentence beside a view's; the page (html=) has all of it
@@ -576,6 +579,28 @@ def _(result: SelfTest, console: Console) -> None:
     for what, counts in rows:
         console.print(f"{what:<14} " + ", ".join(f"{word} {n} of {result.runs}" for word, n in sorted(counts.items())))
     console.print(f"{units.seconds(result.seconds)} on {result.machine.machine}; every run: {result.record}", soft_wrap=True)
+
+
+@_render.register
+def _(result: Costs, console: Console) -> None:
+    said = result.said
+    console.print(Text(one_line(said.verdict), style="bold"))
+    for line in said.more:
+        console.print(Text(one_line(line)))
+    _grid(console, [(t.label, t.value, t.basis, t.note) for t in said.tiles])
+    for table in (t for section in said.sections if section.name in ON_SCREEN for t in section.tables[:1]):
+        kept = [i for i, column in enumerate(table.columns) if column not in OFF_SCREEN]
+        shown = Table(box=None, pad_edge=False, header_style="bold", title=one_line(table.caption), title_justify="left")
+        for i in kept:
+            right = table.columns[i] in table.numbers
+            shown.add_column(one_line(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right)
+        for row in table.rows:
+            shown.add_row(*(Text(one_line(row[i])) for i in kept))
+        console.print(shown)
+    for file in result.written:
+        console.print(Text(one_line(f"written: {file}")), soft_wrap=True)
+    if not result.written and said.sections:
+        console.print("with charts, all tables and what it rests on: llmc cost output=cost/")
 
 
 @_render.register

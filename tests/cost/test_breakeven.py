@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from llmc.breakeven import (
@@ -90,6 +90,7 @@ terms = st.builds(Terms, money, price, price, share)
 drivers = st.builds(Drivers, money, money, price, price, price, share, share, share)
 
 
+@settings(max_examples=50)
 @given(terms)
 def test_at_the_break_even_both_cost_the_same(made):
     found = made.break_even()
@@ -100,17 +101,20 @@ def test_at_the_break_even_both_cost_the_same(made):
         assert made.local_usd(found - 1) > made.cloud_usd(found - 1)
 
 
+@settings(max_examples=50)
 @given(terms, volume)
 def test_without_a_break_even_local_is_never_cheaper(made, tokens):
     assume(made.break_even() is None)
     assert made.local_usd(tokens) >= made.cloud_usd(tokens)
 
 
+@settings(max_examples=50)
 @given(terms, volume)
 def test_no_volume_saves_more_than_the_limit(made, tokens):
     assert made.saving_share(tokens) <= made.saving_limit() <= 1 - made.local_usd_per_million / made.cloud_usd_per_million
 
 
+@settings(max_examples=50)
 @given(terms, money, volume)
 def test_the_volume_that_saves_an_amount_saves_it(made, usd, tokens):
     found = made.tokens_to_save(usd)
@@ -118,6 +122,7 @@ def test_the_volume_that_saves_an_amount_saves_it(made, usd, tokens):
     assert made.cloud_usd(found) - made.local_usd(found) == usd
 
 
+@settings(max_examples=50)
 @given(drivers, st.fractions(min_value=0, max_value=F(1, 2), max_denominator=100))
 def test_a_range_holds_what_it_is_a_range_of(made, spread):
     low, high = break_even_range(made, dict.fromkeys(("local price", "cloud price", "fallback share"), spread))
@@ -130,6 +135,7 @@ def test_a_range_holds_what_it_is_a_range_of(made, spread):
         assert high is None or found <= high
 
 
+@settings(max_examples=50)
 @given(drivers, st.sampled_from(sorted(DRIVERS)))
 def test_a_driver_that_is_not_moved_moves_nothing(made, driver):
     assert made.moved(driver, F(1)).terms() == made.terms() or made.utilisation == 1
@@ -144,6 +150,7 @@ def test_the_tornado_begins_with_what_matters_most():
     assert widths == sorted(widths, reverse=True)
 
 
+@settings(max_examples=50)
 @given(st.builds(Compression, st.integers(0, 10**12), money, price, price, share))
 def test_uses_needed_are_the_least_that_pay(made):
     found = made.uses_needed()

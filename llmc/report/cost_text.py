@@ -1,0 +1,637 @@
+"""What ``llmc cost`` says, in words: the verdict, the tiles, the tables. The page, Markdown and terminal show the same.
+
+Amounts carry what they are worth: ``~`` is estimated, ``>=`` leaves out what nobody knows, ``unknown`` is not a zero.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+from llmc import money, units
+from llmc.breakeven import MILLION
+from llmc.report.html import Table, Tile
+from llmc.spending import Amount, Group, Spending, sent
+from llmc.worth import Comparison, Value, Worth, loaded
+
+PLAIN = ("spent", "attempts", "failed", "cached", "tokens in", "tokens out", "unknown price")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the report."""
+
+    name: str
+    title: str
+    text: str = ""
+    tables: Sequence[Table] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is said, before it is laid out."""
+
+    title: str
+    verdict: str
+    more: list[str]
+    tiles: list[Tile]
+    sections: list[Section]
+    spending: Spending
+    worth: Worth
+    by: tuple[str, ...] = field(default=())
+
+
+def report(spending: Spending, worth: Worth, by: Sequence[str]) -> Report:
+    """All of it."""
+    label = {"all": "all that is on record", "run": f"run {spending.where.run_id}"}.get(
+        spending.window.kind, spending.window.label
+    )
+    sections = _sections(spending, worth, by) if spending.rows else []
+    return Report(
+        title=f"What it cost: {label}",
+        verdict=verdict(spending, worth.comparison),
+        more=more(spending, worth),
+        tiles=tiles(spending, worth),
+        sections=sections,
+        spending=spending,
+        worth=worth,
+        by=tuple(by),
+    )
+
+
+def _sections(spending: Spending, worth: Worth, by: Sequence[str]) -> list[Section]:
+    found = [
+        _spent(spending, by),
+        _over_time(spending),
+        *_break_even(worth.comparison),
+        _elsewhere(spending, worth),
+        *_value(worth.value),
+        _quality(spending),
+        _ways(spending),
+        _attempts(spending, worth),
+        _local(spending, worth.comparison),
+        _unknown(spending),
+        _assumptions(worth),
+    ]
+    return [section for section in found if section is not None]
+
+
+# Words
+
+
+def amount(value: Amount) -> str:
+    """``$1.20``, ``~$1.20``, ``>= $1.20``, ``unknown``."""
+    if not value.known:
+        return "unknown"
+    return f"{'>= ' if value.unknown else ''}{'~' if value.basis == 'estimated' else ''}{precise(value.pico)}"
+
+
+def precise(pico: int | None) -> str:
+    """Cents; below one three digits of what there is, so that a cheap request does not look free."""
+    if pico is None or pico == 0 or abs(pico) >= money.PICO_PER_USD // 100:
+        return money.text(pico)
+    usd = money.usd(abs(pico))
+    rounded = usd.quantize(Decimal(1).scaleb(usd.adjusted() - 2), ROUND_HALF_UP)
+    return f"{'-' if pico < 0 else ''}${rounded.normalize():f}"
+
+
+def rate(usd: Fraction | None, *, estimated: bool = False) -> str:
+    """A price: cents, and below a dollar three digits."""
+    if usd is None or not 0 < usd < 1:
+        return dollars(usd, estimated=estimated)
+    exact = money.usd(round(usd * money.PICO_PER_USD))
+    places = max(2, 2 - exact.adjusted())
+    text = f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):f}"
+    while text.endswith("0") and len(text.partition(".")[2]) > 2:
+        text = text[:-1]
+    return f"{'~' if estimated else ''}${text}"
+
+
+def dollars(usd: Fraction | None, *, estimated: bool = False, at_least: bool = False) -> str:
+    """An exact amount, for people."""
+    if usd is None:
+        return "unknown"
+    return f"{'>= ' if at_least else ''}{'~' if estimated else ''}{precise(round(usd * money.PICO_PER_USD))}"
+
+
+def tokens(count: Fraction | int | None) -> str:
+    """``812``, ``61.2k``, ``10.2M``, ``1.9 billion``."""
+    if count is None:
+        return "unknown"
+    if count < 10_000:
+        return f"{round(count):,}"
+    for limit, factor, unit in ((MILLION, 1000, "k"), (10**9, MILLION, "M"), (None, 10**9, " billion")):
+        if limit is None or round(count / Fraction(factor), 1) * factor < limit:
+            return f"{float(round(count / Fraction(factor), 1)):,}{unit}"
+    raise AssertionError("unreachable")
+
+
+def percent(share: Fraction | None) -> str:
+    return "unknown" if share is None else f"{float(100 * share):.1f}%"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(words)
+
+
+# What is said first
+
+
+def verdict(spending: Spending, c: Comparison) -> str:
+    """One sentence: which is cheaper at this volume, or why that cannot be said."""
+    whole = spending.whole()
+    if whole is None:
+        return "Nothing was spent in this period: no model was asked for anything."
+    if not whole.cost.pico and not whole.cost.unknown:
+        cached = whole.sums.cached
+        answered = f"{cached:,} answer{'s' * (cached != 1)} came from the cache" if cached else "what was asked cost nothing"
+        return f"Nothing was spent in this period: {answered}."
+    if c.cloud is None:
+        return f"Which is cheaper cannot be said: no price of the cloud model is known ({c.why_no_price})."
+    name = c.cloud.name
+    if c.verdict == "nothing":
+        return "Which is cheaper cannot be said: no server told how many tokens it read."
+    cloud = dollars(c.cloud_usd, estimated=bool(c.month.local_tokens))
+    if c.verdict == "unknown":
+        return (
+            f"Which is cheaper cannot be said: what local work costs is not known here ({_and(c.local.missing)}). "
+            f"The cloud ({name}) takes {cloud} for {_volume(c)}."
+        )
+    local = dollars(c.local_usd, estimated=c.local.basis == "estimated", at_least=not c.local.complete)
+    if c.verdict == "either":
+        return (
+            f"Neither is clearly cheaper at your volume: {_volume(c)} cost {local} locally and {cloud} on {name}, "
+            "and what is estimated may decide it either way."
+        )
+    if c.verdict == "cloud":
+        return f"Cloud would be cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}."
+    known = "" if c.local.complete else f", as far as it is known: {_and(c.local.missing)} not counted"
+    return f"Local is cheaper at your volume{known}. {_volume(c)} cost {local} locally, {cloud} on {name}."
+
+
+def _volume(c: Comparison) -> str:
+    assumed = "a month (as configured)" if c.month.assumed else f"in {c.month.label}"
+    return f"{tokens(c.month.tokens)} tokens {assumed}"
+
+
+def more(spending: Spending, worth: Worth) -> list[str]:
+    """What follows the verdict."""
+    c = worth.comparison
+    found = []
+    whole = spending.whole()
+    if c.drivers is not None and c.cloud is not None and (c.local.complete or c.local.hardware_usd is not None):
+        found.append(_wins_above(c))
+        if c.capacity is not None and c.break_even is not None and c.break_even > c.capacity:
+            found.append(f"That is more than this machine can read in a month ({tokens(c.capacity)} tokens).")
+        if c.month.fallback_share and c.hybrid_break_even != c.break_even:
+            wins = f"above {tokens(c.hybrid_break_even)} tokens" if c.hybrid_break_even is not None else "at no volume"
+            share = percent(c.month.fallback_share)
+            found.append(f"With {share} of the tokens falling back to the cloud, local first wins {wins}.")
+    elif c.drivers is not None and c.local.missing and whole:
+        keys = {
+            "hardware": "price.hardware",
+            "electricity": "power.tariff_usd_per_kwh, and power.busy_watts where no sensor is",
+        }
+        found.append(f"To be told: {_and([keys[name] for name in c.local.missing])}.")
+    if worth.value is not None and not worth.value.why_unknown:
+        found.append(_value_sentence(worth.value))
+    if whole and whole.cost.unknown:
+        attempts = "1 attempt" if whole.cost.unknown == 1 else f"{whole.cost.unknown:,} attempts"
+        found.append(f"The cost of {attempts} is unknown and in no sum; what it is of is listed.")
+    return found
+
+
+def _wins_above(c: Comparison) -> str:
+    if c.break_even is None:
+        return "Local wins at no volume: each further token costs more here than there."
+    if not c.break_even:
+        return "Nothing is fixed, so the volume does not matter."
+    span = ""
+    if c.low is not None and c.low != c.high:
+        span = f" (range {tokens(c.low)} to {tokens(c.high) if c.high is not None else 'never'})"
+    return f"Local wins above {tokens(c.break_even)} tokens a month{span}."
+
+
+def _value_sentence(v: Value) -> str:
+    needed = v.made.uses_needed()
+    if needed is None:
+        return "The views save their readers nothing: they are as long as the originals."
+    net = dollars(v.made.net_usd(v.uses), estimated=True, at_least=False)
+    uses = "one use" if v.uses == 1 else f"{v.uses} uses"
+    below = f"not worth it below {needed:,} uses" if needed > 1 else "it pays from the first use"
+    prefix = "at most " if v.paid.unknown else ""
+    return f"Compressing is worth {prefix}{net} after {uses} of each view by {v.reader}; {below}."
+
+
+def tiles(spending: Spending, worth: Worth) -> list[Tile]:
+    """The figures at the top, each with where it is from."""
+    whole = spending.whole()
+    if whole is None:
+        return []
+    c, v = worth.comparison, worth.value
+    note = f"{whole.sums.attempts:,} attempts, {whole.sums.failed + whole.sums.lost:,} failed"
+    paid = spending.paid
+    found = [Tile("spent in this period", amount(paid), note, paid.basis)]
+    if c.cloud is not None:
+        basis = "estimated" if c.month.local_tokens else "list price"
+        found.append(
+            Tile(
+                f"all of {c.month.label} in the cloud",
+                dollars(c.cloud_usd, estimated=basis == "estimated"),
+                c.cloud.name,
+                basis,
+            )
+        )
+    local = dollars(
+        c.local_usd, estimated=c.local.basis == "estimated", at_least=not c.local.complete and c.local_usd is not None
+    )
+    not_counted = f"{_and(c.local.missing)} not known" if c.local.missing else "all that is fixed included"
+    found.append(
+        Tile(f"all of {c.month.label} locally", local, not_counted, c.local.basis if c.local_usd is not None else "unknown")
+    )
+    if c.drivers is not None and c.local.complete:
+        even = tokens(c.break_even) if c.break_even is not None else "none"
+        found.append(
+            Tile(
+                "break-even, tokens a month",
+                even,
+                f"you: {tokens(c.month.tokens)}",
+                "estimated" if c.estimated else "list price",
+            )
+        )
+    else:
+        found.append(Tile("break-even, tokens a month", "unknown", f"you: {tokens(c.month.tokens)}", "unknown"))
+    if v is not None and not v.why_unknown:
+        needed = v.made.uses_needed()
+        pays = "never pays" if needed is None else f"pays from use {max(1, needed)}"
+        net = dollars(v.made.net_usd(v.uses), estimated=True)
+        found.append(Tile(f"net value after {v.uses} use{'s' * (v.uses != 1)}", net, pays, "estimated"))
+    found.append(_electricity(spending, whole))
+    found.append(
+        Tile(
+            "utilisation of this machine",
+            percent(c.month.utilisation),
+            f"a model worked {units.seconds(c.month.busy_seconds)} in {c.month.label}",
+            "measured",
+        )
+    )
+    if whole.cost.unknown:
+        found.append(Tile("unknown prices", f"{whole.cost.unknown:,}", "attempts that are in no sum", "unknown"))
+    return found
+
+
+def _electricity(spending: Spending, whole: Group) -> Tile:
+    s = whole.sums
+    if not s.energy_joules and not s.without_energy:
+        return Tile("electricity", "none", "no local work", "")
+    if not s.energy_joules:
+        return Tile("electricity", "unknown", "no sensor was read, and power.busy_watts is not set", "unknown")
+    guessed = s.energy_estimated_joules > 0
+    text = f"{'>= ' if s.without_energy else ''}{'~' if guessed else ''}{_joules(s.energy_joules)}"
+    about = "from configured watts: no sensor was read" if guessed else _methods(spending)
+    return Tile("electricity", text, about, "estimated" if guessed else "measured")
+
+
+def _methods(spending: Spending) -> str:
+    return ", ".join(dict.fromkeys(f"{e.meter}: {e.scope}" for e in spending.energy if e.method != "none"))
+
+
+# Tables
+
+
+def grouped(caption: str, names: Sequence[str], groups: Sequence[Group], note: str = "") -> Table:
+    """Groups with their sums."""
+    rows = [(*(_named(k) for k in g.key), *_cells(g)) for g in groups]
+    return Table(caption, [*names, "spent", "basis", *PLAIN[1:]], rows, PLAIN, note)
+
+
+def _named(key: object) -> str:
+    return str(key) if key not in ("", None) else "(none)"
+
+
+def _cells(g: Group) -> tuple[str, ...]:
+    s = g.sums
+    counts = (s.attempts, s.failed + s.lost, s.cached, s.prompt_tokens, s.output_tokens, s.unknown_cost)
+    return amount(g.cost), g.cost.basis, *(f"{n:,}" for n in counts)
+
+
+def _spent(spending: Spending, by: Sequence[str]) -> Section:
+    note = "An attempt counts once for each of its tags, and not at all without one: this table does not add up to the total."
+    tables = [grouped(f"Spent, by {' and '.join(by)}", by, spending.by(*by), note if "tag" in by else "")] if by else []
+    for name in ("tier", "model"):
+        if tuple(by) != (name,):
+            tables.append(grouped(f"Spent, by {name}", (name,), spending.by(name)))
+    tables.append(_in_all(spending))
+    return Section("spent", "What was spent", tables=tables)
+
+
+def _in_all(spending: Spending) -> Table:
+    """Requests, and what the machine drew between them, which is nobody's request."""
+    requests, idle, together = spending.by()[0].cost, spending.idle, spending.paid
+    rows = [("requests", amount(requests), requests.basis)]
+    if idle is not None:
+        rows += [("idle electricity, within runs", amount(idle), idle.basis), ("together", amount(together), together.basis)]
+    return Table("Spent in all", ["", "spent", "basis"], rows, ["spent"])
+
+
+def _over_time(spending: Spending) -> Section:
+    tiers = sorted({str(g.key[0]) for g in spending.by("tier")})
+    cells = {(str(g.key[0]), str(g.key[1])): g for g in spending.by("period", "tier")}
+    rows = []
+    for bucket in spending.buckets:
+        there = [cells.get((bucket.label, tier)) for tier in tiers]
+        if any(there):
+            rows.append((when(bucket.label), *(amount(g.cost) if g else "" for g in there)))
+    columns = ["", *(_named(tier) for tier in tiers)]
+    return Section("time", "Over time", tables=[Table("Spent over time, by tier", columns, rows, columns[1:])])
+
+
+def when(label: str) -> str:
+    """A bucket's label as it is shown: of an hour the time of day."""
+    return label[5:16].replace("T", " ") if "T" in label else label
+
+
+def _break_even(c: Comparison) -> list[Section]:
+    if c.cloud is None or c.drivers is None or c.cloud_usd is None:
+        return []
+    m, cloud_price = c.month, c.cloud.blended(c.month.output_share)
+    guess = bool(m.local_tokens)
+    rows = [
+        ("cloud", c.cloud.name, "$0.00", rate(cloud_price, estimated=guess), dollars(c.cloud_usd, estimated=guess), ""),
+    ]
+    if c.batch_usd is not None:
+        per = c.batch_usd * MILLION / m.tokens
+        text = _above(c.batch_break_even) if c.local.complete else "unknown"
+        rows.append(
+            ("cloud, batch", c.cloud.name, "$0.00", rate(per, estimated=guess), dollars(c.batch_usd, estimated=guess), text)
+        )
+    estimated, partial = c.local.basis == "estimated", not c.local.complete
+    fixed = dollars(None if c.local.hardware_usd is None else c.local.hardware_usd + (c.local.idle_usd or 0))
+    marginal = rate(c.local.usd_per_million, estimated=estimated)
+    at_volume = dollars(c.local_usd, estimated=estimated, at_least=partial)
+    rows.append(("local", "this machine", fixed, marginal, at_volume, _above(c.break_even) if c.local.complete else "unknown"))
+    if c.hybrid_usd is not None:
+        each = None if c.local.usd_per_million is None else c.local.usd_per_million + m.fallback_share * cloud_price
+        what = f"local first, {percent(m.fallback_share)} to the cloud as well"
+        above = _above(c.hybrid_break_even) if c.local.complete else "unknown"
+        rows.append(
+            (
+                "hybrid",
+                what,
+                fixed,
+                rate(each, estimated=True),
+                dollars(c.hybrid_usd, estimated=True, at_least=partial),
+                above,
+            )
+        )
+    columns = ["way", "with", "fixed, a month", "per million tokens", f"at {tokens(m.tokens)} tokens", "local wins above"]
+    note = f"Per million prompt tokens, each with {percent(m.output_share)} as many output tokens."
+    if c.capacity is not None:
+        note += f" This machine can read {tokens(c.capacity)} tokens a month."
+    found = [Section("breakeven", "Break-even", tables=[Table("The same month in each way", columns, rows, columns[2:], note)])]
+    if c.local.complete and c.break_even is not None and c.swings:
+        told = [(s.driver, _above(s.when_lower), _above(s.when_higher)) for s in c.swings]
+        lines = [line for line in told if line[1] != line[2]]
+        table = Table(
+            "The break-even when one of its numbers is lower or higher",
+            ["", "lower", "higher"],
+            lines,
+            ["lower", "higher"],
+            "What is not listed does not move it.",
+        )
+        at = f"Around {_above(c.hybrid_break_even)} tokens a month"
+        text = f"{at}, with {percent(m.fallback_share)} falling back to the cloud." if m.fallback_share else f"{at}."
+        found.append(Section("sensitivity", "What the break-even depends on", text, [table]))
+    return found
+
+
+def _above(even: Fraction | None) -> str:
+    return "none" if even is None else tokens(even)
+
+
+def _elsewhere(spending: Spending, worth: Worth) -> Section | None:
+    if not worth.counterfactuals:
+        return None
+    asked = spending.whole(sent)
+    rows: list[tuple[str, ...]] = []
+    for c in worth.counterfactuals:
+        cost = "unknown" if c.pico is None else f"{'~' if c.approximate else ''}{precise(c.pico)}"
+        more = "" if c.difference_pico is None else f"{'+' if c.difference_pico > 0 else ''}{precise(c.difference_pico)}"
+        rows.append(
+            (c.name, c.variant or "standard", cost, more, c.why_unknown or ("approximate" if c.approximate else "exact"))
+        )
+    paid = amount(asked.cost) if asked else "unknown"
+    note = (
+        f"The same requests, failed ones too; they cost {paid}. Approximate: the tokens were counted by another model's "
+        "tokenizer. Prices for long prompts are not in it."
+    )
+    columns = ["model", "processing", "would have cost", "more than was paid", ""]
+    if not any(row[3] for row in rows):
+        columns.pop(3)
+        rows = [(*row[:3], row[4]) for row in rows]
+    if asked and asked.sums.without_tokens:
+        note += f" {asked.sums.without_tokens:,} attempts are left out: nobody said how many tokens they took."
+    return Section(
+        "elsewhere", "The same requests elsewhere", tables=[Table("At other prices", columns, rows, columns[2:-1], note)]
+    )
+
+
+def _value(v: Value | None) -> list[Section]:
+    if v is None:
+        return []
+    if v.why_unknown:
+        return [Section("value", "Is compressing worth it?", f"Unknown: {v.why_unknown}.")]
+    rows = []
+    for uses in value_uses(v):
+        saved = v.made.usd_per_use() * uses
+        net = dollars(v.made.net_usd(uses), estimated=True)
+        rows.append((f"{uses:,}", dollars(saved, estimated=True), amount(v.paid), net))
+    columns = ["uses of each view", "saved downstream", "compressing cost", "net"]
+    note = (
+        f"{tokens(v.source_tokens)} tokens of originals became {tokens(v.view_tokens)}, read by {v.reader}; counted by the "
+        "tokenizer of the model that made them."
+    )
+    return [
+        Section(
+            "value",
+            "Is compressing worth it?",
+            tables=[Table("Net value of the views of this period", columns, rows, columns, note)],
+        )
+    ]
+
+
+def value_uses(v: Value) -> list[int]:
+    """Numbers of uses that tell the story: one, those configured, about where it begins to pay, ten."""
+    needed = v.made.uses_needed() or 1
+    return sorted({1, v.uses, max(1, needed - 1), max(1, needed), 10, max(1, 2 * needed)})
+
+
+def _quality(spending: Spending) -> Section | None:
+    made = spending.documents
+    if made is None or not made.documents:
+        return None
+    costs = {str(g.key[0]): g for g in spending.by("tier")}
+    rows = []
+    for tier in spending.documents_by_tier:
+        name = str(tier.key[0])
+        asked = costs.pop(name, None)
+        rows.append((_named(name) if name else "(no model)", f"{tier.documents:,}", f"{tier.gist:,}", *_per(asked, tier.gist)))
+    rows += [(_named(name), "0", "0", *_per(asked, 0)) for name, asked in costs.items()]
+    whole = spending.whole()
+    total = ("all", f"{made.documents:,}", f"{made.gist:,}", *_per(whole, made.gist))
+    columns = [
+        "tier",
+        "documents it was kept for",
+        "accepted views",
+        "spent",
+        "per accepted view",
+        "pass rate",
+        "per percent of it",
+    ]
+    note = "Pass rate: accepted views of all answers of the tier's models that the fidelity check saw."
+    lines = [("documents", f"{made.documents:,}", amount(_each(whole, made.documents)))]
+    lines.append(("accepted views", f"{made.gist:,}", amount(_each(whole, made.gist)) if made.gist else "none"))
+    lines.append(("refused by the fidelity check", f"{made.refused:,}", ""))
+    return Section(
+        "quality",
+        "Cost of a document, of an accepted view, of fidelity",
+        tables=[
+            Table("Each", ["", "number", "spent for each"], lines, ["number", "spent for each"]),
+            Table("By tier", columns, [*rows, total], columns[1:], note),
+        ],
+    )
+
+
+def _each(g: Group | None, count: int) -> Amount:
+    if g is None or not count:
+        return Amount(0, "unknown")
+    return Amount(round(Fraction(g.cost.pico, count)), g.cost.basis, g.cost.unknown)
+
+
+def _per(g: Group | None, accepted: int) -> tuple[str, str, str, str]:
+    if g is None:
+        return "", "", "", ""
+    answers = g.sums.ok
+    rate = Fraction(100 * accepted, answers) if answers else None
+    each = amount(_each(g, accepted)) if accepted else "none accepted"
+    per_percent = "unknown" if not rate else amount(Amount(round(g.cost.pico / rate), g.cost.basis, g.cost.unknown))
+    return (
+        amount(g.cost),
+        each,
+        "" if rate is None else f"{float(min(rate, Fraction(100))):.1f}%",
+        per_percent if g.cost.known else "unknown",
+    )
+
+
+def _ways(spending: Spending) -> Section | None:
+    if not spending.documents_by_profile:
+        return None
+    costs = {str(g.key[0]): g for g in spending.by("profile")}
+    rows = []
+    there = {str(d.key[0]): d for d in spending.documents_by_profile}
+    for name in dict.fromkeys(["local", "cloud", "hybrid", "baseline", *there]):
+        d, g = there.get(name), costs.get(name)
+        if d is None:
+            rows.append((name, "no run", "", "", "", ""))
+            continue
+        each = amount(_each(g, d.documents)) if g else "no model was asked"
+        seconds = f"{d.seconds / d.documents:.2f} s"
+        rows.append((name, f"{d.documents:,}", f"{d.gist:,}", amount(g.cost) if g else "", each, seconds))
+    columns = ["profile", "documents", "accepted views", "spent", "per document", "time per document"]
+    note = (
+        "Each profile's own documents, as they came: a comparison only where they were the same. Time: of a document on its "
+        "way down the ladder."
+    )
+    return Section("ways", "Ways of working, as measured", tables=[Table("By profile", columns, rows, columns[1:], note)])
+
+
+def _attempts(spending: Spending, worth: Worth) -> Section:
+    rows: list[tuple[str, ...]] = []
+    names = {"ok": "answered", "failed": "failed", "cached": "from our own cache", "lost": "lost: the process died"}
+    for group in spending.by("status"):
+        rows.append((names.get(str(group.key[0]), str(group.key[0])), f"{group.sums.attempts:,}", amount(group.cost)))
+    again = spending.whole(lambda s: s["attempt"] > 1 and sent(s))
+    if again:
+        rows.append(("of all: second and later tries", f"{again.sums.attempts:,}", amount(again.cost)))
+    rows.append(("saved by our own cache", "", amount(worth.saved_by_cache)))
+    rows.append(("saved by providers' prompt caches", "", amount(worth.saved_by_prompt_cache)))
+    whole = spending.whole()
+    note = ""
+    if whole and whole.sums.variant_unmatched:
+        note = (
+            f"{whole.sums.variant_unmatched:,} attempts asked for a discounted processing that the price list does not know: "
+            "priced as standard."
+        )
+    return Section(
+        "attempts",
+        "Failed, repeated, saved",
+        tables=[Table("Attempts", ["", "attempts", "cost"], rows, ["attempts", "cost"], note)],
+    )
+
+
+def _local(spending: Spending, c: Comparison) -> Section | None:
+    if not c.month.local_tokens and not spending.energy:
+        return None
+    estimated = c.local.basis == "estimated"
+    rows = [
+        ("electricity per million tokens (marginal)", rate(c.local.usd_per_million, estimated=estimated), c.local.basis),
+        (
+            "all of it per million tokens (fully loaded)",
+            dollars(loaded(c), estimated=estimated),
+            c.local.basis if loaded(c) is not None else "unknown",
+        ),
+        (
+            "hardware, rent, maintenance, a month",
+            dollars(c.local.hardware_usd),
+            "as configured" if c.local.hardware_usd is not None else "unknown",
+        ),
+        (
+            "idle electricity, a month",
+            dollars(c.local.idle_usd, estimated=estimated),
+            "unknown" if c.local.idle_usd is None else c.local.basis,
+        ),
+        ("utilisation", percent(c.month.utilisation), "measured"),
+    ]
+    if c.local.hardware_usd is not None:
+        busy = c.local.hardware_usd * c.month.utilisation
+        rows.insert(3, ("of that, for time in which a model worked", dollars(busy), "by busy seconds"))
+        rows.insert(4, ("of that, for idle time", dollars(c.local.hardware_usd - busy), "the rest"))
+    if c.month.tokens_per_second is not None:
+        rows.append(("reads, tokens a second", f"{float(c.month.tokens_per_second):,.0f}", "measured"))
+    tables = [Table(f"Local work in {c.month.label}", ["", "value", "basis"], rows, ["value"])]
+    if spending.energy:
+        lines = [
+            (
+                e.meter, e.method, e.scope or "nothing", f"{e.coverage:.0%}", units.seconds(e.busy_seconds),
+                _joules(e.busy_joules), units.seconds(e.idle_seconds), _joules(e.idle_joules),
+            )
+            for e in spending.energy
+        ]  # fmt: skip
+        columns = ["meter", "method", "covers", "of the time", "busy", "energy", "idle", "energy, idle"]
+        tables.append(Table("Energy, by what read it", columns, lines, columns[3:]))
+    return Section("local", "Local work: marginal, fully loaded, idle", tables=tables)
+
+
+def _joules(joules: float | None) -> str:
+    if joules is None:
+        return "unknown"
+    hours = joules / 3600
+    return f"{hours:.3g} Wh" if hours < 999.5 else f"{hours / 1000:,.1f} kWh"
+
+
+def _unknown(spending: Spending) -> Section | None:
+    if not spending.unknown:
+        return None
+    rows = [
+        (u.provider or "(local)", u.model, u.why, f"{u.attempts:,}", tokens(u.prompt_tokens), tokens(u.output_tokens))
+        for u in spending.unknown
+    ]
+    columns = ["provider", "model", "why", "attempts", "tokens in", "tokens out"]
+    note = "llmc cost reprice gives them a price beside the missing one, once there is one."
+    return Section("unknown", "What could not be priced", tables=[Table("Unknown prices", columns, rows, columns[3:], note)])
+
+
+def _assumptions(worth: Worth) -> Section | None:
+    rows = [(a.what, a.value, a.source, a.checked or "undated") for a in dict.fromkeys(worth.assumptions)]
+    columns = ["", "value", "source", "as of"]
+    return Section("assumptions", "What this rests on", tables=[Table("Assumptions", columns, rows)]) if rows else None
