@@ -56,7 +56,8 @@ class Direct:
 
     def deploy(self, *words):
         """EngineUnavailable when it cannot."""
-        made = deploying.deploy(self.run_config("target=deploy", *words), "nothing: not pulled")
+        backend = () if any(word.startswith("backend=") for word in words) else ("backend=cpu",)
+        made = deploying.deploy(self.run_config("target=deploy", *backend, *words), "nothing: not pulled")
         if isinstance(made, Exported):
             return made
         with made:

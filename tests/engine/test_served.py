@@ -42,7 +42,12 @@ def apart(tmp_path, monkeypatch):
 def config(run_config, apart):
     """``config("engine=llama_server")``: small, one slot."""
     small = ("target=deploy", "profile.concurrency=1", "profile.slot_context_tokens=512")
-    return lambda *words: run_config(*small, *words)
+
+    def make(*words):
+        backend = () if any(word.startswith("backend=") for word in words) else ("backend=cpu",)
+        return run_config(*small, *backend, *words)
+
+    return make
 
 
 @pytest.fixture
