@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from llmc.fidelity.align import Keyed, index_of
 from llmc.fidelity.analysis import analyse
+from llmc.fidelity.near_copy import near_copies
 from llmc.fidelity.pairing import Pairing
 from llmc.fidelity.spans import Span
 
@@ -20,11 +21,14 @@ class Beside(NamedTuple):
 
     view: Span
     source: tuple[Span, ...]
+    near: bool
+    """Word for word or nearly so: every word that differs from the source's was looked at."""
 
 
 def beside(source: str, view: str) -> list[Beside]:
     """Each sentence of the view's own words (what ``declare`` appended is copied and needs no comparison)."""
     pairing = Pairing(index_of(analyse(source)), Keyed(analyse(view)))
+    near = {copy.view for copy in near_copies(pairing) if not copy.moved} | pairing.copied.keys()
     rows = []
     for number, span in enumerate(pairing.view.sentences):
         found = pairing.copied.get(number, [])[:1]
@@ -35,5 +39,5 @@ def beside(source: str, view: str) -> list[Beside]:
                 if best and best.share >= LEAST_SHARE:
                     shares[best.sentence] = max(shares.get(best.sentence, 0.0), best.share)
             found = sorted(sorted(shares, key=lambda n: -shares[n])[:MOST])
-        rows.append(Beside(span, tuple(pairing.source.sentences[n] for n in found)))
+        rows.append(Beside(span, tuple(pairing.source.sentences[n] for n in found), number in near))
     return rows

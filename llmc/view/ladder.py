@@ -290,10 +290,10 @@ class Ladder:
         self, source: str, source_tokens: int, content: str, budget: int, run: fidelity.Run | None
     ) -> tuple[str, Verdict, str]:
         """The text as it would be kept, its verdict, how it was mended: cut to the budget at sentences, must-keep facts
-        appended by copy; if that is refused, with the source's sentences in place of the wrong ones, then without these."""
+        appended by copy; if that is refused, with the source's own sentences in place of what cannot be trusted."""
         first: tuple[str, Verdict, str] | None = None
         how = ""
-        for mend in (repair.replaced, repair.without, None):
+        for last in (False, True):
             candidate, tokens = await self._declared(source, source_tokens, content, budget)
             verdict = await asyncio.to_thread(
                 fidelity.check,
@@ -307,10 +307,10 @@ class Ladder:
             if verdict.passed:
                 return candidate, verdict, how
             first = first or (candidate, verdict, "")
-            mended = mend(source, content, verdict) if mend else ""
-            if not mended or mended == content:
+            mended = "" if last else repair.mended(source, content, verdict)
+            if not mended:
                 break
-            content, how = mended, f"mended: wrong sentences {'replaced' if mend is repair.replaced else 'left out'}"
+            content, how = mended, "mended: the source's own sentences for those that could not be trusted"
         assert first is not None
         return first
 

@@ -1,6 +1,5 @@
-"""Mending a gist that was refused: what the source says, word for word, in the place of a sentence that was found wrong."""
+"""Mending a gist that was refused: what the source says, word for word, in the place of what cannot be trusted."""
 
-from llmc import fidelity
 from llmc.fidelity import Span, Verdict
 from llmc.fidelity.beside import beside
 
@@ -8,9 +7,12 @@ MOST_FOR_ONE = 2  # source sentences in the place of one: a sentence of a gist m
 ENDS = (".", "!", "?", "…", ":", ";", "。", '."', ".)")
 
 
-def replaced(source: str, content: str, verdict: Verdict) -> str:
-    """The view with every sentence that a failed check points at replaced by the source sentences it speaks of.
+def mended(source: str, content: str, verdict: Verdict) -> str:
+    """The refused view with only those of its sentences that no failed check points at and that are nearly the source's own;
+    in the place of every other one the source sentences that it speaks of.
 
+    Where one sentence of a model was wrong, another one in words of its own may be wrong unnoticed: of 135 wrong statements in
+    free paraphrases, 36 stood in sentences that no check had pointed at. After this, 1 did (``bench/README.md``).
     ``""`` when a failure has no place in the view, or when nothing would remain of the model's own: then an extract, whose
     sentences were chosen for the whole text, is the better view.
     """
@@ -20,28 +22,16 @@ def replaced(source: str, content: str, verdict: Verdict) -> str:
     pieces: list[str] = []
     own = False
     for row in beside(source, content):
-        if not any(span.start < row.view.end and row.view.start < span.end for span in wrong):
-            pieces.append(content[row.view.start : row.view.end])
+        mine = content[row.view.start : row.view.end]
+        if row.near and not any(span.start < row.view.end and row.view.start < span.end for span in wrong):
+            pieces.append(mine)
             own = True
             continue
         for span in row.source[:MOST_FOR_ONE]:
             said = " ".join(source[span.start : span.end].split())
-            if said not in pieces:
+            if said not in pieces and said != " ".join(mine.split()):  # a copied sentence that misleads is left out
                 pieces.append(said)
     return _joined(pieces) if own else ""
-
-
-def without(source: str, content: str, verdict: Verdict) -> str:
-    """The view less every sentence that a failed check points at; ``""`` when a failure has no place in the view."""
-    wrong = _wrong(verdict)
-    if wrong is None:
-        return ""
-    kept = [
-        content[s.start : s.end]
-        for s in fidelity.analyse(content).sentences
-        if not any(span.start < s.end and s.start < span.end for span in wrong)
-    ]
-    return _joined(kept)
 
 
 def _joined(pieces: list[str]) -> str:

@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from llmc import fidelity
 from llmc.view import repair
 
@@ -24,42 +22,49 @@ def checked(view: str) -> fidelity.Verdict:
 
 def test_a_wrong_sentence_gives_way_to_the_sources_own():
     view = f"{RIGHT} {WRONG}"
-    mended = repair.replaced(SOURCE, view, checked(view))
+    mended = repair.mended(SOURCE, view, checked(view))
     assert mended == f"{RIGHT} The roof repair is not covered by the landlord."
     assert checked(mended).passed
 
 
-def test_a_wrong_sentence_is_left_out():
-    view = f"{RIGHT} {WRONG}"
-    assert repair.without(SOURCE, view, checked(view)) == RIGHT
+def test_beside_a_wrong_sentence_one_in_other_words_is_not_trusted_either():
+    free = "Ana will post the contract, which has been signed, no later than Friday."
+    view = f"{RIGHT} {WRONG} {free}"
+    mended = repair.mended(SOURCE, view, checked(view))
+    assert free not in mended
+    assert "Ana sends the signed contract by Friday." in mended
+
+
+def test_a_copied_sentence_that_misleads_is_left_out():
+    source = SOURCE.replace("The garden remains", "It is expected to end soon. The garden remains")
+    view = "The roof repair is not covered by the landlord. Even. The garden remains shared with number 14."
+    verdict = fidelity.check(source, fidelity.declare(source, view))
+    assert not verdict.passed
+    assert "Even." not in repair.mended(source, view, verdict).split("landlord.")[1].split("The garden")[0]
 
 
 def test_when_nothing_of_the_models_own_remains_there_is_nothing_to_mend():
-    assert repair.replaced(SOURCE, WRONG, checked(WRONG)) == ""
+    assert repair.mended(SOURCE, WRONG, checked(WRONG)) == ""
 
 
 def test_a_failure_without_a_place_cannot_be_mended():
     run = fidelity.Run(finish_reason="length", prompt_tokens_expected=10, prompt_tokens_seen=10, schema_valid=True, raw="")
     verdict = fidelity.check(SOURCE, RIGHT, run=run)
     assert not verdict.passed
-    assert repair.replaced(SOURCE, RIGHT, verdict) == repair.without(SOURCE, RIGHT, verdict) == ""
+    assert repair.mended(SOURCE, RIGHT, verdict) == ""
 
 
 PAIRS = Path(__file__).parents[2] / "bench/fidelity/pairs/tuning_b.jsonl"
 
 
-@pytest.mark.parametrize("label", ["good", "bad"])
-def test_no_sentence_that_a_check_points_at_is_left(label: str):
-    pairs = [json.loads(line) for line in PAIRS.read_text().splitlines()]
-    mended_views = 0
-    for pair in [p for p in pairs if p["label"] == label][::4]:
-        source, view = pair["source"], pair["view"]
-        verdict = fidelity.check(source, fidelity.declare(source, view))
-        wrong = [e.view for c in verdict.checks if not c.passed for e in c.evidence if e.view]
-        mended = repair.replaced(source, view, verdict)
-        mended_views += bool(mended)
-        for span in fidelity.analyse(view).sentences:
-            if any(w.start < span.end and span.start < w.end for w in wrong):
-                said = view[span.start : span.end]
-                assert said not in mended or said in " ".join(source.split()), pair["id"]
-    assert mended_views > 10
+def test_wrong_words_do_not_survive_mending():
+    """Of the pairs with their wrong words marked, at most 2 in 100 keep them; ``bench/README.md`` has the blind figure."""
+    pairs = [pair for line in PAIRS.read_text().splitlines() if (pair := json.loads(line)).get("wrong")][::3]
+    kept = mended_views = 0
+    for pair in pairs:
+        verdict = fidelity.check(pair["source"], fidelity.declare(pair["source"], pair["view"]))
+        if not verdict.passed and (mended := repair.mended(pair["source"], pair["view"], verdict)):
+            mended_views += 1
+            kept += any(words in mended for words in pair["wrong"])
+    assert mended_views >= 10
+    assert kept <= 1
