@@ -37,7 +37,7 @@ from llmc.view import REUSED, Attempt, View
 from llmc.view.ladder import Ladder, no_view
 from llmc.view.prompt import prompt_hash
 from llmc.view.reuse import Reused
-from llmc.writer import Writer
+from llmc.writer import Pool, Writer
 
 DISK_HINT = "what the archive holds is intact; make room for it and run the same command again"
 
@@ -131,7 +131,7 @@ class _Run:
         self.archive, self.ladder, self.json_field, self.progress = archive, ladder, json_field, progress
         self.max_failures, self.on_view = max_failures, on_view
         self.config = config_hash(ladder.view, ladder.policy, ladder.seed, json_field)
-        self.batch = max(1, sum(tier.batch for tier in ladder.tiers if not tier.why_closed))
+        self.batch = ladder.in_work
         self.journals: dict[int, _OpenJournal] = {}
         self.made = self.failures = 0
         self.stop: LlmcError | None = None
@@ -156,10 +156,15 @@ class _Run:
         finally:  # what is with a model is finished, also after Ctrl-C; what waits for one is not begun
             for tier in self.ladder.tiers:
                 tier.limit.stop()
+            errors: list[BaseException] = []
             while running:
-                running = await self._some_done(running)
+                finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                self.progress.in_flight = len(running)
+                errors += [error for task in finished if (error := task.exception())]
             for journal in self.journals.values():
                 journal.seal()
+            if errors:
+                raise errors[0]  # the others are of the same full disk, or of the same defect
         if self.stop:
             raise self.stop
         return self.made
@@ -275,6 +280,7 @@ def compress_exact(
     force: bool = False,
     grouping: bool = True,
     workers: int | None = None,
+    pool: Pool | None = None,
     progress: Progress,
     summary: Summary,
 ) -> None:
@@ -296,6 +302,7 @@ def compress_exact(
         force=force,
         grouping=grouping,
         workers=workers,
+        pool=pool,
         on_stored=stored,
         on_warning=summary.warnings.append,
     )
@@ -351,13 +358,14 @@ def compress(
     force: bool = False,
     grouping: bool = True,
     workers: int | None = None,
+    pool: Pool | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Both stages. Ctrl-C ends it early with ``interrupted`` set: what is done is kept, the same call goes on from there."""
     progress = progress or Progress()
     summary = Summary(str(output))
     compress_exact(
-        selection, output, codec, force=force, grouping=grouping, workers=workers, progress=progress, summary=summary
+        selection, output, codec, force=force, grouping=grouping, workers=workers, pool=pool, progress=progress, summary=summary
     )
     if ladder.view.name == "none" or summary.interrupted:
         return summary

@@ -363,6 +363,16 @@ class MonitorConfig:
 
 
 @dataclass
+class RunnerConfig:
+    name: str = "local"
+    deploy: bool = True
+    address: str | None = None
+    cpus_per_task: float = 1
+    documents_per_task: int = 32
+    retries: int = 3
+
+
+@dataclass
 class RunConfig:
     """What every target is given."""
 
@@ -378,6 +388,7 @@ class RunConfig:
     view: ViewConfig = field(default_factory=ViewConfig)
     policy: dict[str, Any] = field(default_factory=dict)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    runner: RunnerConfig = field(default_factory=RunnerConfig)
     similarity: float | None = 0.85
     grouping: bool = True
     gate: GateConfig = field(default_factory=GateConfig)

@@ -4,11 +4,14 @@ A finished view is first appended to a journal and flushed to disk, so a kill lo
 is finished (or the next run finds the journal) the journal becomes a Parquet file. Later files win, row by row.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -188,7 +191,7 @@ def _journal_rows(journal: Path) -> Iterator[dict[str, Any]]:
         return
     with journal.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):  # the last one may be torn
+            with suppress(ValueError):  # one that was torn by a kill or a full disk costs its own view
                 yield json.loads(line)
 
 
@@ -198,16 +201,22 @@ class Journal:
     def __init__(self, folder: Path, part: Part) -> None:
         self._folder, self._part = folder, part
         self._path = _journal(folder, part)
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self.seal()  # what a killed run left
 
     def append(self, row: dict[str, Any]) -> None:
-        """Durable when this returns."""
+        """Durable when this returns; when it cannot be (OSError), the journal is as it was."""
         if self._file is None:
-            self._file = self._path.open("ab")
-        self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+            self._file = self._path.open("ab", buffering=0)
+        line = json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(end)
+            raise
 
     def seal(self) -> None:
         if self._file is not None:

@@ -8,12 +8,12 @@ already stored with the same bytes is skipped: that one rule is resume, append a
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,17 @@ from llmc.parts import BLOCKS, DOCS, Manifest, Part, lock, part_number, unlisted
 SHARD_BYTES = 64 << 20  # what is gathered before it is put in order: similar documents meet only within it (bench/README.md)
 SHARD_DOCUMENTS = 16_384  # and no more than this, so that the rows of a part are held easily
 ALIKE = 0.3  # least similarity of documents that are put side by side: a low bar costs nothing, the codec sees for itself
+P = ParamSpec("P")
+R = TypeVar("R")
 MANIFEST_EVERY_PARTS = 16  # parts are found again without it; a 100 GB run must not rewrite the list 6,000 times in full
+
+
+class Pool(Protocol):
+    """What encodes blocks: threads of this process, or anything else that takes work like a :mod:`concurrent.futures` pool."""
+
+    def submit(self, function: Callable[P, R], /, *args: P.args, **named: P.kwargs) -> "Future[R]": ...
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None: ...
 
 
 @dataclass(slots=True)
@@ -50,6 +60,7 @@ class Writer:
         force: bool = False,
         grouping: bool = True,
         workers: int | None = None,
+        pool: Pool | None = None,
         on_stored: Callable[[int, int], None] = lambda documents, raw_bytes: None,
         on_warning: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -59,6 +70,7 @@ class Writer:
         self.grouping = grouping
         self.stored = self.unchanged = self.replaced = 0
         self._workers = workers or len(os.sched_getaffinity(0))
+        self._pool = pool
         self._on_stored = on_stored
         self._on_warning = on_warning
         self._pending: list[_Pending] = []
@@ -78,7 +90,7 @@ class Writer:
             self._on_warning(f"{name} cannot be read: its documents are stored again if they are in the input")
         self._delete({0})  # half-written files of a killed run
         self._index = _Index(Archive(self.folder, self.manifest))
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="codec")
+        self._pool = self._pool or ThreadPoolExecutor(self._workers, thread_name_prefix="codec")
         self.manifest.save(self.folder)
         return self
 
@@ -91,7 +103,8 @@ class Writer:
             if kind is None or issubclass(kind, KeyboardInterrupt):  # what was gathered and not written is read again next time
                 self.manifest.save(self.folder)
         finally:
-            self._pool.shutdown(cancel_futures=True)
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
             self._lock.close()
 
     def add(self, document: Document) -> bool:
@@ -193,27 +206,19 @@ class Writer:
 
     def _encoded(self, blocks: Iterable[list[bytes]]) -> Iterator[tuple[bytes, int, str]]:
         """Encode blocks on all cores, in order, never more of them in memory than there are cores plus one."""
-        running: deque[Future[tuple[bytes, int, str]]] = deque()
+        assert self._pool is not None
+        running: deque[Future[_Block]] = deque()
         for block in blocks:
-            running.append(self._pool.submit(self._encode, block))
+            running.append(self._pool.submit(encode, self.codec, block))
             if len(running) > self._workers:
-                yield running.popleft().result()
+                yield self._sound(running.popleft().result())
         while running:
-            yield running.popleft().result()
+            yield self._sound(running.popleft().result())
 
-    def _encode(self, pieces: list[bytes]) -> tuple[bytes, int, str]:
-        raw = b"".join(pieces)
-        payload = self.codec.encode(pieces)
-        if len(payload) >= len(raw):
-            return raw, len(raw), "raw"
-        try:
-            same = self.codec.decode(payload, len(raw)) == raw
-        except LlmcError:
-            same = False
-        if not same:
+    def _sound(self, block: "_Block") -> tuple[bytes, int, str]:
+        if block.wrong:
             self._on_warning(f"codec {self.codec.name} did not give a block back as it was: stored raw (please report this)")
-            return raw, len(raw), "raw"
-        return payload, len(raw), self.codec.name
+        return block.payload, block.raw_bytes, block.codec
 
     def _drop_dead_parts(self) -> None:
         """After ``force``, delete parts of which every document was replaced, unless they say so of one that is still there."""
@@ -234,6 +239,27 @@ class Writer:
         for file in list(self.folder.iterdir()):
             if part_number(file.name) in parts:
                 file.unlink()
+
+
+class _Block(NamedTuple):
+    payload: bytes
+    raw_bytes: int
+    codec: str
+    wrong: bool = False
+    """The codec did not give back what it was given; the payload is as it was."""
+
+
+def encode(codec: Codec, pieces: Sequence[bytes]) -> _Block:
+    """A block, encoded, decoded again and compared; raw where the codec gains nothing."""
+    raw = b"".join(pieces)
+    payload = codec.encode(pieces)
+    if len(payload) >= len(raw):
+        return _Block(raw, len(raw), "raw")
+    try:
+        same = codec.decode(payload, len(raw)) == raw
+    except LlmcError:
+        same = False
+    return _Block(payload, len(raw), codec.name) if same else _Block(raw, len(raw), "raw", wrong=True)
 
 
 def _read(document: Document, piece_bytes: int) -> Iterator[bytes]:

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import llmc
 from llmc import viewstore
 from llmc.archive import Archive
@@ -125,3 +127,29 @@ def test_a_disk_that_takes_no_more_is_one_line_and_what_was_stored_stays(tmp_pat
     assert "hint:  what the archive holds is intact" in process.stderr
     assert "Traceback" not in process.stderr
     assert done(tmp_path / "a.llmc")[0] == {"first"}
+
+
+def test_a_line_that_did_not_fit_on_the_disk_is_taken_back_and_the_next_one_counts(tmp_path: Path):
+    write_documents(tmp_path / "in", 3)
+    llmc.compress(tmp_path / "in", tmp_path / "a.llmc")
+    archive = Archive.open(tmp_path / "a.llmc")
+    part = archive.manifest.parts[0]
+    first, second, third = viewstore.rows(archive, part)
+    for file in viewstore.files(archive.folder, part):
+        file.unlink()
+    journal = viewstore.Journal(archive.folder, part)
+    journal.append(first)
+    size = (archive.folder / "views-000001.journal").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"No space left|File too large"):
+            journal.append(second)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    journal.append(third)
+    assert list(viewstore.rows(archive, part)) == [first, third]
+    journal.seal()
+    assert [row["id"] for row in viewstore.rows(archive, part)] == [first["id"], third["id"]]

@@ -24,7 +24,7 @@ LAYERS = (
     ("calibrations", "viewstore", "writer", "files", "stats", "diff"),
     ("pipeline", "gate"),
     ("api",),
-    ("report",),
+    ("report", "runner"),
     ("make",),
     ("target",),
     ("cli",),

@@ -16,7 +16,8 @@ from llmc.pipeline import Progress, Summary
 from llmc.report import progress as display
 from llmc.route import rungs
 from llmc.route.tier import Tier
-from llmc.schema import RunConfig
+from llmc.runner import Cluster, RemoteLadder
+from llmc.schema import BudgetConfig, RunConfig
 from llmc.stats import Stats
 from llmc.target import doctor
 from llmc.target.deploy import Deployed
@@ -75,9 +76,18 @@ def check(config: RunConfig) -> None:
         raise UsageError(f"similarity={config.similarity} is not above 0 and at most 1", hint="similarity=null shares no view")
     if config.cache.entries < 1 or config.cache.ttl_seconds <= 0:
         raise UsageError("cache.entries and cache.ttl_seconds must be above 0", hint="cache.enabled=false turns it off")
+    if config.runner.name not in ("local", "ray"):
+        raise UsageError(f"runner.name={config.runner.name} is none of local, ray")
+    if config.runner.name == "ray" and _limited(config.budget):
+        raise UsageError("a budget is kept on one machine: runner=ray cannot keep it", hint="runner=local, or budget=none")
     if config.input != "-":  # what is read from there now is gone for compress
         next(iter(selection(config)), None)
     check_output(Path(config.output).expanduser())
+
+
+def _limited(budget: BudgetConfig) -> bool:
+    limits = (budget.run, budget.day, budget.week, budget.month, budget.project, budget.model)
+    return any(limit is not None for each in limits for limit in (each.usd, each.requests, each.tokens))
 
 
 def selection(config: RunConfig) -> Selection:
@@ -109,34 +119,39 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
         on_warning=warnings.append,
     )
     reuse = Reuse(views if config.cache.enabled else None, similarity=config.similarity)
-    ladder = _ladder(config, deploy if isinstance(deploy, Deployed) else None, why, reuse)
+    deployed = deploy if isinstance(deploy, Deployed) else None
     progress = Progress()
-    with (
-        views if ladder.reuse and reuse.views else nullcontext(),
-        display.compress(progress, _heading(config, ladder, why), quiet=config.quiet),
-    ):
-        summary = pipeline.compress(
-            selection(config),
-            output,
-            made,
-            ladder,
-            json_field=config.field,
-            max_failures=config.profile.max_failures,
-            force=config.force,
-            grouping=config.grouping,
-            workers=config.workers,
-            progress=progress,
-        )
+    with Cluster(config.runner) if config.runner.name == "ray" else nullcontext() as cluster:
+        ladder = _ladder(config, deployed, why, reuse, cluster)
+        with (
+            views if ladder.reuse and reuse.views else nullcontext(),
+            display.compress(progress, _heading(config, ladder, why), quiet=config.quiet),
+        ):
+            summary = pipeline.compress(
+                selection(config),
+                output,
+                made,
+                ladder,
+                json_field=config.field,
+                max_failures=config.profile.max_failures,
+                force=config.force,
+                grouping=config.grouping,
+                workers=2 * cluster.tasks if cluster else config.workers,  # the next one is there when a task ends
+                pool=cluster,
+                progress=progress,
+            )
     summary.warnings.extend(warnings)
     return CompressReport(summary, stats.collect(Archive.open(output)), _served(ladder, why))
 
 
-def _ladder(config: RunConfig, deployed: Deployed | None, why_not: str, reuse: Reuse) -> Ladder:
-    """What ``view=`` and the profile mean, with the rungs that are there."""
+def _ladder(config: RunConfig, deployed: Deployed | None, why_not: str, reuse: Reuse, cluster: Cluster | None) -> Ladder:
+    """What ``view=`` and the profile mean, with the rungs that are there; on a cluster, with those of its nodes."""
     tiers: list[Tier] = []
     if config.view.needs_engine:
         tiers = rungs.tiers(config, deployed=deployed, why_not_deployed=why_not)
     why = why_not or "no rung of profile.ladder is here"
+    if cluster:
+        return RemoteLadder(cluster, config, tiers, reuse=reuse, why=why)
     return Ladder(config.view, Policy.of(config.policy), tiers, seed=config.seed, why_no_model=why, reuse=reuse)
 
 

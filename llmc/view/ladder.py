@@ -84,6 +84,11 @@ class Ladder:
             self._counter.identity.model if self._counter else f"estimated, {ESTIMATED_BYTES_PER_TOKEN} bytes a token"
         )
 
+    @property
+    def in_work(self) -> int:
+        """How many documents to have in work at once."""
+        return max(1, sum(tier.batch for tier in self.tiers if not tier.why_closed))
+
     async def tokens(self, content: str) -> int:
         if self._counter is not None:
             try:
