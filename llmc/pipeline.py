@@ -23,7 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from llmc import text, viewstore
+from llmc import money, text, viewstore
 from llmc.archive import Archive, Entry
 from llmc.codec import Codec
 from llmc.documents import Selection, check_output
@@ -63,6 +63,13 @@ class Progress:
     interrupted: bool = False
     """Ctrl-C was pressed; what is in flight is being finished."""
     kinds: Counter[str] = field(default_factory=Counter)
+
+    def paid(self, tier: str, cost_pico: int | None) -> None:
+        """A request of this rung cost so much; what is not known adds nothing."""
+        cost = money.usd(cost_pico or 0)
+        self.spent_usd = (self.spent_usd or Decimal(0)) + cost
+        if cost and tier in self.tiers:
+            self.tiers[tier].spent_usd = (self.tiers[tier].spent_usd or Decimal(0)) + cost
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 import llmc
 from llmc.errors import EngineUnavailable, LlmcError, UsageError
 from llmc.fidelity import Policy
-from llmc.meter import Call, Made, Outcome
+from llmc.meter import Call, Made, Meter, Outcome
 from llmc.route import rungs
 from llmc.route.tier import Tier, Turn
 from llmc.schema import RunConfig, RunnerConfig
@@ -105,8 +105,18 @@ class _Job:
 class RemoteLadder(Ladder):
     """A ladder whose rungs are on the nodes: documents are sent there some at a time, and come back with their views."""
 
-    def __init__(self, cluster: Cluster, config: RunConfig, tiers: Sequence[Tier], *, reuse: Reuse | None, why: str) -> None:
-        super().__init__(config.view, Policy.of(config.policy), tiers, seed=config.seed, why_no_model=why, reuse=reuse)
+    def __init__(
+        self,
+        cluster: Cluster,
+        config: RunConfig,
+        tiers: Sequence[Tier],
+        *,
+        reuse: Reuse | None,
+        why: str,
+        meter: Meter | None = None,
+    ) -> None:
+        policy = Policy.of(config.policy)
+        super().__init__(config.view, policy, tiers, seed=config.seed, why_no_model=why, meter=meter, reuse=reuse)
         self._cluster = cluster
         self._config = pickle.dumps(replace(config, input=None, output=None))
         self._waiting: list[tuple[_Job, asyncio.Future[Any]]] = []

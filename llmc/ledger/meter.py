@@ -309,6 +309,7 @@ def open_meter(
     *,
     clock: Clock = budget.now,
     on_warning: Callable[[str], None] = lambda message: None,
+    on_event: Callable[[Event], None] = lambda event: None,
 ) -> LedgerMeter:
     """A meter for one run of a target. UsageError for a budget, price or zone that makes no sense."""
     budget.limits(config.budget)
@@ -329,7 +330,7 @@ def open_meter(
     )
     ledger = Ledger.open(path)
     try:
-        meter = LedgerMeter(ledger, run, config, clock=clock, on_warning=on_warning)
+        meter = LedgerMeter(ledger, run, config, clock=clock, on_warning=on_warning, on_event=on_event)
         ledger.start(run)
         with suppress(sqlite3.Error):  # busy: the next one does it
             meter.reclaim()

@@ -26,6 +26,7 @@ from llmc.ledger.reconcile import Line, Reconciled
 from llmc.ledger.reprice import Repriced
 from llmc.make import Plan
 from llmc.model.sources import Pulled
+from llmc.pipeline import Summary
 from llmc.report import one_line, plain
 from llmc.report.why import line_of, line_starts, verdict_line
 from llmc.stats import Stats
@@ -39,6 +40,7 @@ from llmc.target.export import Exported
 from llmc.target.gate import GateReport, SelfTest
 from llmc.target.ledger import Imported, LedgerVerified
 from llmc.target.read import Listing, Refusals, Shown, Verified, Why
+from llmc.target.route import RouteReport
 from llmc.target.status import Status
 from llmc.target.stop import Stopped
 from llmc.view import View
@@ -215,6 +217,8 @@ def _(result: CompressReport, console: Console) -> None:
         if run.prompt_tokens
         else ""
     )
+    if gists := _gists(run):
+        rows.append(("gists", gists))
     if reused := _reused(run.reused):
         rows.append(("reused", reused))
     rows.append(("time", f"{units.seconds(seconds)}{pace}{tokens} · {result.engine}"))
@@ -223,6 +227,36 @@ def _(result: CompressReport, console: Console) -> None:
     if run.failed:
         _grid(console, _some(run.failed, "unread"))
     console.print(Text(f"next: llmc show {_argument('archive', run.archive)}"))
+
+
+def _gists(run: Summary) -> str:
+    """``312 by qwen2.5 (local), 9 by gpt-4.1-mini (cloud); left local: 7 fidelity precision, 2 timeout``."""
+    if len(run.gists_by) < 2 and all(why.startswith("fidelity") for whys in run.steps_down.values() for why in whys):
+        return ""  # one model, and what was refused is told already
+    by = ", ".join(f"{n} by {name}" for name, n in run.gists_by.items()) or "none by a model"
+    left = (
+        f"left {name}: " + ", ".join(f"{n} {why}" for why, n in sorted(whys.items(), key=lambda item: -item[1]))
+        for name, whys in run.steps_down.items()
+    )
+    return "; ".join([by, *left])
+
+
+@_render.register
+def _(result: RouteReport, console: Console) -> None:
+    console.print(Text(f"profile {result.profile}, route {result.route}: {result.rule}", style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("source tokens", "rung", "", "asked first", "pass", "of", "seconds", "cost"):
+        table.add_column(name, justify="left" if name in ("source tokens", "rung", "") else "right")
+    for length in result.lengths:
+        for i, rung in enumerate(length.rungs):
+            rate = "-" if rung.pass_rate is None else f"{rung.pass_rate:.0%}"
+            seconds = "-" if rung.seconds is None else f"{rung.seconds:.1f}"
+            cost = "unknown" if rung.cost_usd is None else f"${rung.cost_usd:.6f}"
+            name = length.source_tokens if not i else ""
+            table.add_row(name, rung.rung, rung.what, f"{rung.asked_first:.0%}", rate, f"{rung.tries:g}", seconds, cost)
+    console.print(table)
+    _grid(console, [("health", name, text) for name, text in result.health.items()])
+    _grid(console, [("left out", name, text) for name, text in result.left_out.items()])
 
 
 def _reused(reused: Reused) -> str:

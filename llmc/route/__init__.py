@@ -43,6 +43,10 @@ _CAUSES: tuple[tuple[type[EngineError], str], ...] = (
 )
 
 
+NOT_ASKED = ("given up", "resting", "too long", "no model")
+"""Causes that say nothing about how good a rung is."""
+
+
 def cause(error: EngineError) -> str:
     """Why a step down the ladder was taken, in a word or two that can be counted."""
     return next((word for kind, word in _CAUSES if isinstance(error, kind)), "error")

@@ -63,8 +63,11 @@ def rungs(config: RunConfig) -> list[Rung]:
         found.sort(key=lambda rung: rung.local)
     seen: dict[Identity, str] = {}
     for i, rung in enumerate(found):
-        if not rung.absent and (same := seen.setdefault(rung.identity, rung.name)) != rung.name:
-            found[i] = replace(rung, absent=f"it is what {same} is already")
+        if rung.absent:
+            continue
+        if rung.identity in seen:
+            found[i] = replace(rung, absent=f"it is what {seen[rung.identity]} is already")
+        seen.setdefault(rung.identity, rung.name)
     if config.view.quality == "low":
         first = next((rung.name for rung in found if not rung.absent), "")
         found = [r if r.name == first or r.absent else replace(r, absent="view.quality=low asks one rung only") for r in found]

@@ -61,7 +61,7 @@ class Tally:
     cached: int = 0
     """Views that our own cache had: nothing was asked."""
     spent_usd: Decimal | None = None
-    """What the provider said it charged; None while it has said nothing."""
+    """As the meter knows it; None while it knows of nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -297,8 +297,6 @@ class Tier:
         self.breaker.succeeded()
         self.limit.answered(answer.seconds, tokens)
         self.tally.tokens += tokens
-        if answer.cost_usd is not None:
-            self.tally.spent_usd = (self.tally.spent_usd or Decimal(0)) + answer.cost_usd
 
     async def _failed(self, error: EngineError) -> None:
         if isinstance(error, EngineBusy | EngineTimeout):

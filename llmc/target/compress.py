@@ -1,8 +1,9 @@
 """llmc compress: documents into an archive, each with a view that passed the check."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from llmc import codec, pipeline, state, stats, units
@@ -11,11 +12,13 @@ from llmc.cache import CACHED_VIEWS, ViewCache
 from llmc.documents import MEMORY_BYTES, Selection, check_output
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
+from llmc.ledger.meter import LedgerMeter, open_meter
 from llmc.ledger.preflight import Asked, preflight
+from llmc.ledger.rows import Event
 from llmc.pipeline import Progress, Summary
 from llmc.report import progress as display
 from llmc.route import rungs
-from llmc.route.tier import Tier
+from llmc.route.history import History
 from llmc.runner import Cluster, RemoteLadder
 from llmc.schema import BudgetConfig, RunConfig
 from llmc.stats import Stats
@@ -23,7 +26,7 @@ from llmc.target import doctor
 from llmc.target.deploy import Deployed
 from llmc.view import prompt
 from llmc.view.gist import answer_tokens
-from llmc.view.ladder import ESTIMATED_BYTES_PER_TOKEN, Ladder
+from llmc.view.ladder import ESTIMATED_BYTES_PER_TOKEN, Ladder, as_written
 from llmc.view.reuse import Reuse
 
 VIEWS = ("gist", "extract", "none")
@@ -37,10 +40,12 @@ class CompressReport:
     stats: Stats
     engine: str
     """What served the model, or why none did."""
+    budget_exit_code: int = 0
+    """3 when a budget's threshold was crossed and ``budget.warn_exit`` is set."""
 
     @property
     def exit_code(self) -> int:
-        return 130 if self.run.interrupted else 1 if self.run.failed else 0
+        return 130 if self.run.interrupted else 1 if self.run.failed else self.budget_exit_code
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -112,47 +117,83 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
         return _plan(selection(config), output, config)
     why = deploy.message if isinstance(deploy, LlmcError) else ""
     warnings: list[str] = []
+    progress = Progress()
+    deployed = deploy if isinstance(deploy, Deployed) else None
+    with ExitStack() as opened:
+        cluster = opened.enter_context(Cluster(config.runner)) if config.runner.name == "ray" else None
+        ladder, meter = _ladder(config, deployed, why, cluster, progress, warnings, opened)
+        opened.enter_context(display.compress(progress, _heading(config, ladder, why), quiet=config.quiet))
+        summary = pipeline.compress(
+            selection(config),
+            output,
+            made,
+            ladder,
+            json_field=config.field,
+            max_failures=config.profile.max_failures,
+            force=config.force,
+            grouping=config.grouping,
+            workers=2 * cluster.tasks if cluster else config.workers,  # the next one is there when a task ends
+            pool=cluster,
+            progress=progress,
+        )
+        found = stats.collect(Archive.open(output))
+        if meter:
+            meter.archived(original_bytes=found.original_bytes, archive_bytes=found.exact_bytes + found.view_bytes)
+    summary.warnings.extend(warnings)
+    return CompressReport(summary, found, _served(ladder, why), meter.exit_code if meter else 0)
+
+
+def _ladder(
+    config: RunConfig,
+    deployed: Deployed | None,
+    why_not: str,
+    cluster: Cluster | None,
+    progress: Progress,
+    warnings: list[str],
+    opened: ExitStack,
+) -> tuple[Ladder, LedgerMeter | None]:
+    """What ``view=`` and the profile mean, with the rungs that are there (on a cluster, with those of its nodes), and all that
+    is kept of them from run to run."""
+    policy = Policy.of(config.policy)
+    why = why_not or "no rung of profile.ladder is here"
+    if not config.view.needs_engine:
+        if cluster:
+            return RemoteLadder(cluster, config, [], reuse=None, why=why), None
+        return Ladder(config.view, policy, seed=config.seed), None
+    history = opened.enter_context(History(seed=config.seed))
+
+    def paid(event: Event) -> None:
+        history.paid(event.document, event.tier, event.cost_pico)
+        progress.paid(event.tier, event.cost_pico)
+
+    meter = opened.enter_context(open_meter(config, "compress", on_warning=warnings.append, on_event=paid))
+    progress.budget_usd = None if config.budget.run.usd is None else Decimal(config.budget.run.usd)
     views = ViewCache(
         state.cache(CACHED_VIEWS),
         entries=config.cache.entries,
         ttl_seconds=config.cache.ttl_seconds,
         on_warning=warnings.append,
     )
+    if config.cache.enabled:
+        opened.enter_context(views)
     reuse = Reuse(views if config.cache.enabled else None, similarity=config.similarity)
-    deployed = deploy if isinstance(deploy, Deployed) else None
-    progress = Progress()
-    with Cluster(config.runner) if config.runner.name == "ray" else nullcontext() as cluster:
-        ladder = _ladder(config, deployed, why, reuse, cluster)
-        with (
-            views if ladder.reuse and reuse.views else nullcontext(),
-            display.compress(progress, _heading(config, ladder, why), quiet=config.quiet),
-        ):
-            summary = pipeline.compress(
-                selection(config),
-                output,
-                made,
-                ladder,
-                json_field=config.field,
-                max_failures=config.profile.max_failures,
-                force=config.force,
-                grouping=config.grouping,
-                workers=2 * cluster.tasks if cluster else config.workers,  # the next one is there when a task ends
-                pool=cluster,
-                progress=progress,
-            )
-    summary.warnings.extend(warnings)
-    return CompressReport(summary, stats.collect(Archive.open(output)), _served(ladder, why))
-
-
-def _ladder(config: RunConfig, deployed: Deployed | None, why_not: str, reuse: Reuse, cluster: Cluster | None) -> Ladder:
-    """What ``view=`` and the profile mean, with the rungs that are there; on a cluster, with those of its nodes."""
-    tiers: list[Tier] = []
-    if config.view.needs_engine:
-        tiers = rungs.tiers(config, deployed=deployed, why_not_deployed=why_not)
-    why = why_not or "no rung of profile.ladder is here"
+    tiers = rungs.tiers(config, deployed=deployed, why_not_deployed=why_not, meter=meter)
     if cluster:
-        return RemoteLadder(cluster, config, tiers, reuse=reuse, why=why)
-    return Ladder(config.view, Policy.of(config.policy), tiers, seed=config.seed, why_no_model=why, reuse=reuse)
+        return RemoteLadder(cluster, config, tiers, reuse=reuse, why=why, meter=meter), meter
+    opened.callback(lambda: warnings.extend([history.warning] if history.warning else []))
+    order = history.order if config.route == "history" else as_written
+    ladder = Ladder(
+        config.view,
+        policy,
+        tiers,
+        seed=config.seed,
+        why_no_model=why,
+        order=order,
+        history=history,
+        meter=meter,
+        reuse=reuse,
+    )
+    return ladder, meter
 
 
 def _served(ladder: Ladder, why_not: str) -> str:

@@ -22,7 +22,8 @@ from llmc.cache import CachedView
 from llmc.errors import EngineError, EngineUnavailable
 from llmc.fidelity import Policy, Span, Verdict
 from llmc.meter import Call, Made, Meter, Outcome, Unmetered
-from llmc.route import Closed, Resting, cause
+from llmc.route import NOT_ASKED, Closed, Resting, cause
+from llmc.route.history import History
 from llmc.route.tier import Asking, Tier, Turn
 from llmc.schema import ViewConfig
 from llmc.view import REUSED, Attempt, BoundFact, View, bind, probing, repair
@@ -71,12 +72,14 @@ class Ladder:
         seed: int = 1,
         why_no_model: str = "",
         order: Order = as_written,
+        history: History | None = None,
         meter: Meter | None = None,
         reuse: Reuse | None = None,
     ) -> None:
         self.view, self.policy, self.tiers, self.seed = view, policy, tiers, seed
         self.reuse = reuse if tiers and view.name == "gist" else None  # an extract is made sooner than it is looked up
         self._why_no_model, self._order, self._meter = why_no_model, order, meter or Unmetered()
+        self._history = history
         counting = [t for t in tiers if t.counts_tokens]
         # All of an archive's tokens are counted by one model: one that runs already, before one that would have to be started.
         self._counter = next((t for t in counting if t.engine), tiers[0] if counting and tiers[0] is counting[0] else None)
@@ -240,9 +243,17 @@ class Ladder:
             rungs = list(self._order(self.tiers, text.id, text.tokens))
             for rung in rungs:
                 others = any(t is not rung and not t.why_closed for t in rungs[rungs.index(rung) :])
-                if view := await self._gist_by(rung, text, wait=not others):
+                started = time.perf_counter()
+                view = await self._gist_by(rung, text, wait=not others)
+                self._learn(rung, text, time.perf_counter() - started, kept=view is not None)
+                if view:
                     return view
         return None
+
+    def _learn(self, rung: Tier, text: _Text, seconds: float, *, kept: bool) -> None:
+        why = text.attempts[-1].cause
+        if self._history and why not in NOT_ASKED:
+            self._history.learn(rung, text.id, text.tokens, kept=kept, reason=why, seconds=seconds)
 
     async def _gist_by(self, tier: Tier, text: _Text, *, wait: bool) -> View | None:
         """What one rung makes of a document, or None; each of its tries is noted with what became of it."""
