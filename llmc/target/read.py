@@ -15,6 +15,7 @@ from llmc.files import Restored, restore_files
 from llmc.report import html
 from llmc.report import why as why_page
 from llmc.schema import RunConfig
+from llmc.target.route import RouteReport, route
 from llmc.view import View
 
 LISTED = 1000  # documents that `show` lists without id=
@@ -115,7 +116,9 @@ class Refusals:
     documents: list[dict[str, Any]] = field(default_factory=list)
 
 
-def why(config: RunConfig) -> Why | Refusals:
+def why(config: RunConfig) -> Why | Refusals | RouteReport:
+    if config.do == "route":
+        return route(config)
     archive = open_archive(config)
     if config.id is None:
         if not config.refused:

@@ -1,6 +1,6 @@
-"""llmc route: the ladder as it would be asked now, and the numbers behind it.
+"""llmc why route: the ladder as it would be asked now, and the numbers behind it.
 
-    llmc route profile=hybrid route=history
+    llmc why route profile=hybrid route=history
 
 Nothing is started and no document is sent. A cloud rung is probed over HTTP where the profile may leave this machine; a model
 of this machine is not, since it is started when it is first needed.
@@ -44,7 +44,7 @@ class LengthReport:
 
 @dataclass(slots=True)
 class RouteReport:
-    """What ``llmc route`` found."""
+    """What ``llmc why route`` found."""
 
     profile: str
     route: str

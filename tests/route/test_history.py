@@ -149,7 +149,7 @@ def test_the_order_of_the_rungs_is_a_permutation_of_what_the_profile_allows(tmp_
             assert sorted(t.name for t in history.order((LOCAL, CLOUD, OTHER), f"{i}", 500)) == ["cloud", "local", "other"]
 
 
-def test_llmc_route_explains_the_present_order_with_numbers(llmc_inside, tmp_path, monkeypatch):
+def test_why_route_explains_the_present_order_with_numbers(llmc_inside, tmp_path, monkeypatch):
     monkeypatch.setenv("LLMC_HOME", str(tmp_path / "home"))
     cloud = Tier("cloud", Identity("fake-mini", "openai"), "", local=False)
     with History() as history:
@@ -157,6 +157,7 @@ def test_llmc_route_explains_the_present_order_with_numbers(llmc_inside, tmp_pat
             history.paid(f"{i}", "cloud", 120_000_000)
             history.learn(cloud, f"{i}", 500, kept=i < 30, reason="", seconds=0.5)
     words = [
+        "why",
         "route",
         "profile=cloud",
         "provider=gateway",
