@@ -142,6 +142,7 @@ class _Run:
         self.journals: dict[int, _OpenJournal] = {}
         self.made = self.failures = 0
         self.stop: LlmcError | None = None
+        self._writing = asyncio.Lock()
         progress.tiers = {tier.name: tier.tally for tier in ladder.tiers}
 
     async def all(self) -> int:
@@ -200,7 +201,8 @@ class _Run:
             self._end(error)
             return
         row = {"seq": entry.seq, "id": entry.id, **viewstore.to_row(view), **self.ladder.receipt(view, sha256, self.config)}
-        self.journals[entry.part].append(row)
+        async with self._writing:  # off the loop: a disk takes milliseconds to say that a line is safe
+            await asyncio.to_thread(self.journals[entry.part].append, row)
         self.made += 1
         self.on_view(view)
         if view.kind != "gist" and (failed := [a for a in view.attempts if a.outcome == "failed" and a.by]):

@@ -25,8 +25,8 @@ from llmc.schema import RunConfig
 
 QUALITIES = ("low", "standard", "high")
 ROUTES = ("rules", "history")
-FETCHING_ENGINES = ("embedded", "llama_server")
-"""Engines that serve a weights file of ours; the others hold or fetch their own."""
+FILE_ENGINES = ("embedded", "llama_server")
+"""Engines that serve a weights file of ours, so that it can be known without starting them whether a model is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,16 @@ def _rung(config: RunConfig, name: str) -> Rung:
 
 
 def _absent(rung: Rung) -> str:
-    if rung.local and rung.config.engine.name in FETCHING_ENGINES:
-        try:
-            wanted = weights(rung.config)
-        except UsageError as error:
-            return error.message
-        if here(wanted) is None:
-            return f"its weights are not here (llmc pull model={rung.name})"
-    return ""
+    if not rung.local:
+        return ""
+    engine = rung.config.engine.name
+    if engine not in FILE_ENGINES:
+        return "" if rung.name == "local" else f"engine={engine} holds its own models: only the one that was named is asked"
+    try:
+        wanted = weights(rung.config)
+    except UsageError as error:
+        return error.message
+    return "" if here(wanted) else f"its weights are not here (llmc pull model={rung.name})"
 
 
 def tiers(

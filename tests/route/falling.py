@@ -58,6 +58,8 @@ def run(
     view: ViewConfig | None = None,
     max_failures: int | None = None,
     policy: Policy | None = None,
+    history: History | None = None,
+    order: Order = as_written,
     **options: Any,
 ) -> tuple[dict[str, View], Summary]:
     """Compress the texts over these rungs; their views and the summary."""
@@ -70,7 +72,7 @@ def run(
         Selection(str(folder)),
         tmp_path / "a.llmc",
         codec.load("zstd"),
-        Ladder(view, policy or Policy(), tiers),
+        Ladder(view, policy or Policy(), tiers, history=history, order=order),
         max_failures=max_failures,
     )
     return views(tmp_path / "a.llmc"), summary

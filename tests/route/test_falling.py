@@ -11,6 +11,8 @@ import pytest
 from llmc.archive import Archive
 from llmc.errors import BudgetExceeded, EngineError
 from llmc.meter import Unmetered
+from llmc.route.history import History, length_class
+from llmc.route.tier import Identity
 from llmc.schema import ViewConfig
 from tests.route.falling import QUICK, cloud, minutes, run, steps
 
@@ -228,3 +230,19 @@ def test_constant_instructions_come_first_so_that_a_prefix_cache_holds_them(fake
     assert beginning.endswith("<text>\n")
     assert all(prompt.startswith(beginning) for prompt in prompts)
     assert len({prompt.removeprefix(beginning)[:40] for prompt in prompts}) == 6
+
+
+def test_with_route_history_the_rung_that_keeps_more_comes_to_be_asked_first(fake, tmp_path):
+    first, second = fake("cloud", "--fault", "lie"), fake("cloud")
+    tiers = [cloud(first.url, attempts=1, concurrency=1, batch=1), cloud(second.url, "second", concurrency=1, batch=1)]
+    for tier in tiers:
+        tier.identity = Identity(f"model of {tier.name}", "openai")
+    with History(tmp_path / "history.sqlite3") as history:
+        run(tmp_path, tiers, [minutes(i) for i in range(60)], history=history, order=history.order)
+        later = [history.order(tiers, f"later {i}", 500)[0].name for i in range(200)]
+        records = [history.record(tier.identity, length_class(500)) for tier in tiers]
+    assert later.count("second") > 180
+    asked = [sum(line["path"].endswith("/chat/completions") for line in server.log) for server in (first, second)]
+    assert asked[0] < 40
+    assert asked[1] == 60
+    assert [record.pass_rate for record in records] == [0.0, 1.0]
