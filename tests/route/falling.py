@@ -11,10 +11,11 @@ from llmc.documents import Selection
 from llmc.engine.openai import OpenAI
 from llmc.fidelity import Policy
 from llmc.pipeline import Summary
+from llmc.route.history import History
 from llmc.route.tier import Tier
 from llmc.schema import PatienceConfig, ProviderConfig, ViewConfig
 from llmc.view import View
-from llmc.view.ladder import Ladder
+from llmc.view.ladder import Ladder, Order, as_written
 
 QUICK = PatienceConfig(
     tries=3, first_wait_seconds=0.01, longest_wait_seconds=0.05, deadline_seconds=3, rest_after_failures=50, rest_seconds=0.3
