@@ -16,6 +16,7 @@ from llmc.route.history import EXPLORE, LENGTHS, WAITING_USD_PER_HOUR, History, 
 from llmc.route.rungs import Rung
 from llmc.route.tier import Tier
 from llmc.schema import RunConfig
+from llmc.target import doctor
 
 DRAWS = 400  # orders drawn for each length class: a share is right to within 0.05
 
@@ -59,6 +60,7 @@ class RouteReport:
 
 def route(config: RunConfig) -> RouteReport:
     """The present order of the ladder, for each length class."""
+    config = doctor.resolve(config)
     found = rungs.rungs(config)
     tiers = rungs.tiers(config)
     there = {tier.name for tier in tiers}

@@ -15,7 +15,7 @@ from llmc.schema import RunConfig
 @pytest.fixture
 def configured(composed, monkeypatch, tmp_path):
     monkeypatch.setenv("LLMC_HOME", str(tmp_path))
-    return lambda *words: schema.typed(composed("target=compress", *words))
+    return lambda *words: schema.typed(composed("target=compress", "engine=embedded", "backend=cpu", *words))
 
 
 def here(config: RunConfig, name: str) -> None:
