@@ -165,8 +165,13 @@ def verdict(spending: Spending, c: Comparison) -> str:
         )
     if c.verdict == "cloud":
         return f"Cloud would be cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}."
-    known = "" if c.local.complete else f", as far as it is known: {_and(c.local.missing)} not counted"
-    return f"Local is cheaper at your volume{known}. {_volume(c)} cost {local} locally, {cloud} on {name}."
+    if not c.local.complete:
+        alone = "electricity" if c.local.usd_per_million is not None else "hardware"
+        return (
+            f"On {alone} alone local is cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}; "
+            f"{_and(c.local.missing)} is not known and not counted."
+        )
+    return f"Local is cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}."
 
 
 def _volume(c: Comparison) -> str:

@@ -46,7 +46,7 @@ def test_at_a_larger_volume_local_is_cheaper(reported):
     found = reported(ten_million(), *EXAMPLE, "cost.tokens_per_month=200000000")
     assert found.worth.comparison.verdict == "local"
     assert found.verdict.startswith(
-        "Local is cheaper at your volume. 200.0M tokens a month (as configured) cost $120.00 locally"
+        "Local is cheaper at your volume: 200.0M tokens a month (as configured) cost $120.00 locally"
     )
 
 
@@ -91,6 +91,11 @@ def test_configured_watts_are_an_estimate_and_say_so(reported):
     tile = {t.label: t for t in found.tiles}["all of 2026-11 locally"]
     assert tile.value.startswith(">= ~$")
     assert tile.basis == "estimated"
+    said = reported("cost.tokens_per_month=100", "provider.model=gpt-4o", *TARIFF).verdict
+    assert said.startswith(
+        "On electricity alone local is cheaper at your volume: 100 tokens a month (as configured) cost >= ~$"
+    )
+    assert said.endswith("hardware is not known and not counted.")
     assert "draw while a model works" in {a.what for a in found.worth.assumptions}
 
 
