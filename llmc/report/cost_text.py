@@ -127,7 +127,9 @@ def tokens(count: Fraction | int | None) -> str:
 
 
 def percent(share: Fraction | None) -> str:
-    return "unknown" if share is None else f"{float(100 * share):.1f}%"
+    if share is None:
+        return "unknown"
+    return "<0.1%" if 0 < share < Fraction(5, 10_000) else f"{float(100 * share):.1f}%"
 
 
 def _and(words: Sequence[str]) -> str:

@@ -351,3 +351,7 @@ def test_idle_electricity_is_spent_and_has_a_line_of_its_own(reported):
     assert [row[:2] for row in cost_text.report(found.spending, found.worth, ()).sections[0].tables[-1].rows] == [
         ("requests", "$0.003"), ("idle electricity, within runs", ">= $0.0001"), ("together", ">= $0.0031"),
     ]  # fmt: skip
+
+
+def test_a_small_share_is_not_shown_as_none():
+    assert [cost_text.percent(Fraction(n, 10_000)) for n in (0, 1, 5, 3333)] == ["0.0%", "<0.1%", "0.1%", "33.3%"]
