@@ -9,11 +9,11 @@ import subprocess
 import sys
 
 import pytest
-from conftest import DOCUMENTS, ROOT, Runner
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from running import DOCUMENTS, ROOT, Runner
 
 from llmc import cli
 
