@@ -106,7 +106,10 @@ def everything() -> list[Record]:
 
 
 def forget(record: Record, *, log: bool = False) -> None:
-    """Remove the record and, unless ``log`` says to leave it, what the server said."""
+    """Remove the record and, unless ``log`` says to leave it, what the server said; a later server's of that name stays."""
+    now = read(record.name)
+    if now is not None and now.mark != record.mark:
+        return
     if log:
         (folder(record.name) / "server.json").unlink(missing_ok=True)
     else:

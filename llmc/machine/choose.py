@@ -247,7 +247,7 @@ def _pick(config: RunConfig, found: Probed) -> tuple[tuple[str, str, str], list[
     """Engine, backend and quant, and why."""
     engines = [e for e in known_engines() if config.engine.name in ("auto", e)] or [config.engine.name]
     backends = list(matrix.BACKENDS) if config.backend.name == "auto" else [config.backend.name]
-    if is_small(config) and "embedded" in engines and "cpu" in backends and "embedded" in found.programs:
+    if needs_no_search(config, found):
         quant = _quant(config, found, "embedded", "cpu")[0]
         return ("embedded", "cpu", quant), [f"{config.model.name} is small: the processor is enough"]
     tried: list[tuple[tuple[int, int, int], tuple[str, str, str], str]] = []
@@ -255,6 +255,9 @@ def _pick(config: RunConfig, found: Probed) -> tuple[tuple[str, str, str], list[
     for engine in engines:
         if engine not in matrix.ENGINES:
             continue
+        elsewhere = engine == "ollama" and ollama_address(found.environ) is None
+        if elsewhere and config.engine.name == "auto" and config.profile.offline:
+            continue  # the profile opens no connection to another machine
         for backend in backends:
             answer = able(found, engine, backend)
             quant, fits = _quant(config, found, engine, backend)
@@ -282,6 +285,12 @@ def known_engines() -> tuple[str, ...]:
 def is_small(config: RunConfig) -> bool:
     """Whether nobody needs a GPU for this model."""
     return 0 < min((file.bytes for file in config.model.files.values()), default=0) <= SMALL_BYTES
+
+
+def needs_no_search(config: RunConfig, found: Probed) -> bool:
+    """Whether the embedded engine takes the model unasked: what else the machine has makes no difference."""
+    free = config.engine.name in ("auto", "embedded") and config.backend.name in ("auto", "cpu")
+    return free and is_small(config) and "embedded" in found.programs
 
 
 def _quant(config: RunConfig, found: Probed, engine: str, backend: str) -> tuple[str, bool]:

@@ -84,7 +84,7 @@ def _whole(config: RunConfig) -> bool:
 def probed(config: RunConfig, *, tools: bool) -> Probed:
     """This machine, as it was at most a few seconds ago."""
     now, binary = time.monotonic(), config.engine.binary or ""
-    key = (tools, config.engine.name, binary)
+    key = (tools, config.engine.name if binary else "", binary)
     taken, found = _probes.get(key, (-PROBE_SECONDS, Probed()))
     if now - taken >= PROBE_SECONDS:
         own = {config.engine.name: binary} if binary else {}
@@ -114,8 +114,11 @@ def _weights(config: RunConfig) -> Iterator[Finding]:
 
 def resolve(config: RunConfig) -> RunConfig:
     """What the configuration leaves to ``auto``, chosen for this machine."""
-    searching = "auto" in (config.engine.name, config.backend.name) and not choose.is_small(config)
-    return choose.resolve(config, probed(config, tools=searching or not _quick(config)))[0]
+    found = probed(config, tools=False)
+    searching = "auto" in (config.engine.name, config.backend.name)
+    if not choose.needs_no_search(config, found) and (searching or not _quick(config)):
+        found = probed(config, tools=True)
+    return choose.resolve(config, found)[0]
 
 
 def check(config: RunConfig) -> None:

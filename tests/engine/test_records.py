@@ -174,3 +174,10 @@ def test_a_long_log_is_cut_to_its_end_while_the_server_writes_on(running, monkey
     assert lines == [b"old line"] * 11 + [b"new line", b""]
     records.trim(made)
     assert len(made.log.read_bytes()) < 200
+
+
+def test_who_gave_up_a_server_does_not_forget_the_next_one_of_its_name():
+    records.write(record(mark="later"))
+    records.forget(record(mark="earlier"))
+    records.forget(record(mark="earlier"), log=True)
+    assert records.read("one") == record(mark="later")

@@ -89,3 +89,11 @@ def test_vulkan_has_only_as_much_of_a_card_as_it_shows(tmp_path):
 def test_an_integrated_gpu_has_no_more_than_the_machine_has_free(tmp_path):
     machine = found("igpu", tmp_path)
     assert choose.room(machine, "vulkan").free_bytes == machine.available_bytes == 9000000 << 10
+
+
+def test_an_ollama_elsewhere_is_not_chosen_where_the_texts_must_stay(tmp_path):
+    machine = found("xtx", tmp_path)
+    programs = {name: program for name, program in machine.programs.items() if name != "llama_server"}
+    elsewhere = replace(machine, programs={**programs, **EMBEDDED}, environ={"OLLAMA_HOST": "box:11434"}, servers=())
+    assert chosen("model=qwen", elsewhere)[0][:2] == ("embedded", "cpu")
+    assert chosen("model=qwen profile=hybrid", elsewhere)[0][0] == "ollama"
