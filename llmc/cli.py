@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     targets = target_files()
     flags, others = _split(words)
-    first = next(iter(others), None)
+    first = next((w for w in others if _TARGET_WORD.fullmatch(w)), next(iter(others), None))
     if words in (["--version"], ["version"]):
         from llmc import __version__
 
@@ -53,10 +53,12 @@ def _main(words: list[str]) -> int:
     if first and {"--help", "-h"} & set(words) and first in targets:
         print(target_help(first, targets[first]))  # noqa: T201
         return 0
-    if words[0] == "targets":
+    if first == "targets":
         from llmc.report import targets as listing
 
-        return listing(targets, [w for w in words[1:] if w.startswith("format=")])
+        if rest := [w for w in words if w not in ("targets", "format=auto", "format=json", "format=table")]:
+            return usage_error(f"targets does not take {rest[0]}", "llmc targets format=table   (or json)")
+        return listing(targets, words)
     if first and _TARGET_WORD.fullmatch(first) and first not in targets:
         from difflib import get_close_matches
 
@@ -146,7 +148,7 @@ def needs(file: Path) -> list[str]:
 
 
 HELP = """\
-llmc: compress text with a local language model. Every byte restorable, every short view checked, every number measured.
+llmc: compress text with a local language model: every byte restorable, every short view checked
 
   llmc compress input=notes/ output=notes.llmc
   llmc show archive=notes.llmc
@@ -155,11 +157,12 @@ llmc: compress text with a local language model. Every byte restorable, every sh
 Targets (llmc TARGET --help)
 {targets}
 
-Everything else is key=value; groups of settings are picked by name (one file each, yours go into --config-dir)
+Everything else is key=value; groups of settings are picked by name (yours go into --config-dir)
 {groups}
 
-  --cfg job   what a command would use      -m   sweep: codec=zstd,ppmd      dry_run=true   only say what would be done
-  -sc install=bash   completion, with eval   exit codes: 0 done, 1 failed, 2 usage, 3 limit, 4 inconclusive, 130 interrupted"""
+  dry_run=true   only say what would be done       --cfg job          what a command would use
+  -m             sweep: codec=zstd,ppmd            -sc install=bash   completion, with eval
+  exit codes     0 done, 1 failed, 2 usage, 3 limit, 4 inconclusive, 130 interrupted"""
 
 
 def help_text(targets: dict[str, Path]) -> str:
@@ -182,6 +185,8 @@ def target_help(name: str, file: Path) -> str:
         elif match := re.match(r"(?:  - )?(\w+): ([^#]*?)\s*(?:# (.*))?$", line):
             meanings[match[1]] = (match[2], match[3] or comment)
             comment = ""
+    from textwrap import wrap
+
     lines = [f"llmc {name}: {summary(file)}", ""]
     if before := needs(file):
         lines += [f"  first: {', '.join(before)}", ""]
@@ -189,7 +194,8 @@ def target_help(name: str, file: Path) -> str:
         lines += [f"  llmc {name} [{' | '.join(words)}]", ""]
     for key in file.read_text().splitlines()[1].removeprefix("# keys:").split():
         value, meaning = meanings.get(key, ("", ""))
-        lines.append(f"  {key + '=' + (value if value != 'null' else '…'):<22} {meaning}")
+        start = f"  {key + '=' + (value if value != 'null' else '…'):<22} "
+        lines += wrap(meaning, 100, initial_indent=start, subsequent_indent=" " * 25) or [start.rstrip()]
     return "\n".join(lines)
 
 
@@ -210,6 +216,8 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
 
     known = get_args_parser()._option_string_actions
     for word in _split(arguments)[0]:
+        if word in ("--cfg", "-c") and (arguments[arguments.index(word) + 1 :] or [""])[0] not in ("job", "hydra", "all"):
+            return usage_error(f"{word} takes job, hydra or all", f"llmc {_target_of(arguments)} --cfg job")
         if word.startswith("-") and word.split("=")[0] not in known and word[:2] not in known:
             return usage_error(f"no flag {word}", "settings are key=value; flags are Hydra's: llmc --hydra-help")
     schema.register()
@@ -247,7 +255,8 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     except Exception as error:
         if "debug=true" in arguments:
             raise
-        return usage_error(*explain(error))
+        message, hint = explain(error)
+        return usage_error(message, hint.replace("TARGET", _target_of(arguments)))
     finally:
         sys.argv = saved
         if before is None:
@@ -257,18 +266,26 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     return max(codes, default=0)
 
 
+def _target_of(arguments: list[str]) -> str:
+    """The target in Hydra's words, to be named in a hint."""
+    return next((w.partition("=")[2] for w in arguments if w.startswith("target=")), "compress")
+
+
 def explain(error: BaseException) -> tuple[str, str]:
-    """A composition error of Hydra or OmegaConf as one line and a hint."""
+    """A composition error of Hydra or OmegaConf as one line and a hint, where TARGET stands for the one asked for."""
     from difflib import get_close_matches
 
     text = str(error.__cause__ or error) if "Error merging override" in str(error) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if (word := getattr(error, "override", None)) is not None:
         quoting = "a value with a comma, bracket or space is quoted twice: key=\"'a, b'\""
-        key = "archive" if word.rstrip("/").endswith(".llmc") else "input"
-        return f"{word!r} cannot be read as key=value", quoting if "=" in word else f"for example {key}={word}"
-    if match := re.search(r"Ambiguous value for argument '(\w+)=", text):
-        return f"{match[1]} takes one value", f"-m tries each of several: llmc TARGET -m {match[1]}=…,…"
+        archive = word.rstrip("/").endswith(".llmc")
+        example = f"archive={word}" if archive else f"input={word}"
+        if not archive and _TARGET_WORD.fullmatch(word):
+            example = f"input={word}, name={word}; what there is: llmc TARGET --help"
+        return f"{word!r} cannot be read as key=value", quoting if "=" in word else f"for example {example}"
+    if match := re.search(r"Ambiguous value for argument '(\w+)=([^']*)'", text):
+        return f"{match[1]} takes one value", f"-m tries each of several: llmc TARGET -m {match[1]}={match[2]} …"
     if match := re.search(r"Could not find '(\w+)/([^']*)'", text):
         group, option = match[1], match[2]
         options = sorted(f.stem for f in (CONF / group).glob("*.yaml"))
@@ -283,15 +300,7 @@ def explain(error: BaseException) -> tuple[str, str]:
         )
     if match := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' (?:is )?not in ", text):
         key = match[1].lstrip("+")
-        from dataclasses import fields
-
-        from llmc.schema import RunConfig
-
-        close = get_close_matches(key.split(".")[0], [f.name for f in fields(RunConfig)], n=1)
-        return (
-            f"no setting is called {key!r}",
-            f"did you mean {close[0]}=?" if close else "llmc TARGET --cfg job prints them all",
-        )
+        return f"no setting is called {key!r}", _nearest_setting(key)
     if (match := re.search(r"Value '(.*?)' (?:of type '\w+' )?could not be converted to (\w+)", text)) or (
         match := re.search(r"Value '(.*?)' is not a valid (bool)", text)
     ):
@@ -301,6 +310,29 @@ def explain(error: BaseException) -> tuple[str, str]:
             "llmc TARGET --cfg job prints the present values",
         )
     return lines[0].rstrip(".") if lines else type(error).__name__, "debug=true shows where it comes from"
+
+
+def _nearest_setting(key: str) -> str:
+    """The setting that is spelled nearly so, at the depth where the spelling leaves what there is."""
+    from dataclasses import fields, is_dataclass
+    from difflib import get_close_matches
+    from typing import get_type_hints
+
+    from llmc.schema import RunConfig
+
+    kind: Any = RunConfig
+    right: list[str] = []
+    for word in key.split("."):
+        if not is_dataclass(kind):
+            break
+        names = [f.name for f in fields(kind)]
+        if word not in names:
+            if close := get_close_matches(word, names, n=1):
+                return f"did you mean {'.'.join([*right, close[0]])}=?"
+            break
+        kind = get_type_hints(kind)[word]
+        right.append(word)
+    return f"llmc TARGET --cfg job{f' -p {right[0]}' if right else ''} prints them all"
 
 
 def _article(kind: str) -> str:
@@ -321,7 +353,10 @@ def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
         except Exception as error:
             if debug:
                 raise
-            return usage_error(*explain(error))
+            message, hint = explain(error)
+            return usage_error(message, hint.replace("TARGET", target_name(config)))
+        if typed.format not in report.FORMATS:
+            raise UsageError(f"format={typed.format} is none of {', '.join(report.FORMATS)}")
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
             raise UsageError(f"{missing[0]} has no value", hint=f"add {missing[0]}=…")

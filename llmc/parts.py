@@ -74,7 +74,10 @@ class Manifest:
         try:
             text = (folder / "manifest.json").read_text()
         except FileNotFoundError:
-            raise ArchiveError(f"{folder} is not an llmc archive: it has no manifest.json") from None
+            hint = f"llmc compress input={folder} output={folder.name}.llmc makes one of it" if folder.name else ""
+            raise ArchiveError(f"{folder} is not an llmc archive: it has no manifest.json", hint=hint) from None
+        except NotADirectoryError:
+            raise ArchiveError(f"{folder} is a file, an archive is a folder") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ArchiveError(f"the manifest of {folder} cannot be read: {error}") from error
         try:

@@ -39,6 +39,15 @@ def ratio(before: float, after: float) -> str:
     return f"{before / after:.1f}x" if after else "-"
 
 
+def many(n: int, what: str) -> str:
+    """A number of things, in words that agree with it.
+
+    >>> many(1, "document"), many(1525, "document")
+    ('1 document', '1,525 documents')
+    """
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def count(n: int) -> str:
     """A count: exact below 10,000, then in thousands."""
     if n < 10_000:

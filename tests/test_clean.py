@@ -80,11 +80,11 @@ def test_a_folder_that_is_a_link_is_not_ours(llmc_inside, mine: Path):
 def test_another_word_is_refused_with_the_ones_there_are(llmc_inside, mine: Path):
     message, hint = llmc_inside("clean", "what=ledger").usage()
     assert message == "what=ledger cannot be cleaned"
-    assert hint == "one of cache, models, logs, sweeps, calibration, all"
+    assert hint == "llmc clean what=cache   (or models, logs, sweeps, calibration, all)"
 
 
 def test_it_is_one_screen(llmc_inside, mine: Path):
     said = llmc_inside("clean", "format=table").ok().stdout
-    assert "3 other files are left alone" in said
+    assert "3 other files left alone" in said
     assert "next: llmc clean what=cache" in said
     assert max(map(len, said.splitlines())) <= 100

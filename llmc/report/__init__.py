@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from llmc.schema import RunConfig
 
 
+FORMATS = ("auto", "table", "json")
+
+
 def show(result: Any, config: "RunConfig") -> int:  # noqa: ANN401 - any target's result
     """Print a result as ``format=`` says; the exit code it stands for."""
-    from llmc.errors import UsageError
-
-    if config.format not in ("auto", "table", "json"):
-        raise UsageError(f"format={config.format} is none of auto, table, json")
     code = int(getattr(result, "exit_code", 0))
     if getattr(result, "output", None) == "-":  # the documents themselves went to standard output
         return code

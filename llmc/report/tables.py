@@ -131,6 +131,7 @@ def _(result: Exported, console: Console) -> None:
 def _(result: Stopped, console: Console) -> None:
     if not result.servers:
         console.print("nothing to stop: no server is on record")
+        return
     rows = [(s.name, s.outcome, f"{s.processes} process{'es' * (s.processes != 1)}") for s in result.servers]
     _grid(console, rows)
 
@@ -152,7 +153,7 @@ def _status(result: Status) -> Table | Text:
             f"{s.output_tokens_per_second:.0f} tokens/s" if s.output_tokens_per_second is not None else "",
             f"{units.count(a.output_tokens_total)} tokens written" if a.output_tokens_total is not None else "",
             f"cache {a.kv_used_share:.0%} full" if a.kv_used_share is not None else "",
-            f"{s.errors_logged} errors in its log" if s.errors_logged else "",
+            f"{units.many(s.errors_logged, 'error')} in its log" if s.errors_logged else "",
         ]
         holds = [
             f"up {units.seconds(s.up_seconds)}" if s.up_seconds is not None else "",
@@ -197,11 +198,12 @@ def _(result: Diagnosis, console: Console) -> None:
 @_render.register
 def _(result: CompressReport, console: Console) -> None:
     run, stats = result.run, result.stats
-    said = [f"{run.stored} documents stored, decoded again and compared"] if run.stored else []
+    documents = units.many(run.unchanged, "document")
+    said = [f"{units.many(run.stored, 'document')} stored, decoded again and compared"] if run.stored else []
     if run.unchanged:
-        said.append(f"{run.unchanged} stored before" if run.stored else f"up to date: {run.unchanged} documents stored before")
+        said.append(f"{run.unchanged} stored before" if run.stored else f"up to date: {documents} stored before")
     if run.replaced:
-        said.append(f"{run.replaced} replace an earlier version of the same name")
+        said.append(f"{run.replaced} replace{'s' * (run.replaced == 1)} an earlier version of the same name")
     if run.failed:
         said.append(f"{len(run.failed)} could not be read")
     if run.interrupted:
@@ -211,7 +213,7 @@ def _(result: CompressReport, console: Console) -> None:
     if run.skipped:
         rows.append(("skipped", ", ".join(f"{n} {what}" for what, n in run.skipped.items())))
     seconds = run.exact_seconds + run.view_seconds
-    pace = f", {run.views_made / run.view_seconds * 60:.0f} views/min" if run.views_made and run.view_seconds else ""
+    pace = f", {run.views_made / run.view_seconds * 60:.0f} views/min" if run.views_made and run.view_seconds >= 1 else ""
     tokens = (
         f" · {units.count(run.prompt_tokens)} tokens read, {units.count(run.output_tokens)} written"
         if run.prompt_tokens
@@ -261,7 +263,7 @@ def _(result: RouteReport, console: Console) -> None:
 
 def _reused(reused: Reused) -> str:
     said = []
-    if reused.lookups:
+    if reused.hits:
         said.append(f"{reused.hits} of {reused.lookups} views were in the cache ({reused.hit_rate:.0%})")
     if reused.repeated:
         said.append(f"{reused.repeated} of a text that came before")
@@ -292,20 +294,23 @@ def _sizes(stats: Stats) -> list[tuple[str, ...]]:
     if stats.refused:
         why = ", ".join(f"{n} {check}" for check, n in stats.refused.items())
         rows.append(
-            ("refused", f"{sum(stats.refused.values())} gists: {why}   (llmc why archive={stats.archive} refused=true)")
+            (
+                "refused",
+                f"{units.many(sum(stats.refused.values()), 'gist')}: {why}   (llmc why archive={stats.archive} refused=true)",
+            )
         )
     if stats.without_view:
         rows.append(("no view", ", ".join(f"{n} {why}" for why, n in stats.without_view.items())))
     if sum(stats.refused.values()) > stats.views.get("gist", 0):
         rows.append(("hint", "a larger model would keep more gists: model=gemma (4 GB of memory), model=qwen (6 GB)"))
-    rows.extend(("engine", f"{n} times: {reason}") for reason, n in stats.engine_failures.items())
+    rows.extend(("engine", f"{units.many(n, 'time')}: {reason}") for reason, n in stats.engine_failures.items())
     return rows
 
 
 @_render.register
 def _(result: Stats, console: Console) -> None:
-    old = f", and {result.replaced} earlier versions" if result.replaced else ""
-    console.print(Text(f"{one_line(result.archive)}   {result.documents} documents{old}", style="bold"))
+    old = f", and {units.many(result.replaced, 'earlier version')}" if result.replaced else ""
+    console.print(Text(f"{one_line(result.archive)}   {units.many(result.documents, 'document')}{old}", style="bold"))
     rows = _sizes(result)
     if result.models:
         rows.append(("model", ", ".join(result.models)))
@@ -333,7 +338,9 @@ def _calibration(stats: Stats) -> list[tuple[str, ...]]:
 
 @_render.register
 def _(result: Calibrated, console: Console) -> None:
-    console.print(Text(f"{result.views} {result.basis} of {result.documents} documents   {result.verdict}", style="bold"))
+    console.print(
+        Text(f"{result.views} {result.basis} of {units.many(result.documents, 'document')}   {result.verdict}", style="bold")
+    )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("planted error", "missed", "of", "95% interval", ""):
         table.add_column(name, justify="left" if name in ("planted error", "") else "right", no_wrap=True)
@@ -364,8 +371,8 @@ def _(result: Cleaned, console: Console) -> None:
     rows = []
     for kept in result.kept:
         done = "deleted" if kept.what in result.deleted else ""
-        foreign = f"{kept.foreign} other files are left alone" if kept.foreign else ""
-        rows.append((kept.what, units.size(kept.bytes), f"{kept.files} files", done, kept.meaning, foreign))
+        foreign = f"{units.many(kept.foreign, 'other file')} left alone" if kept.foreign else ""
+        rows.append((kept.what, units.size(kept.bytes), units.many(kept.files, "file"), done, kept.meaning, foreign))
     _grid(console, rows)
     if not result.deleted:
         console.print(Text("next: llmc clean what=cache   (or another of these, or all)"))
@@ -373,17 +380,17 @@ def _(result: Cleaned, console: Console) -> None:
 
 @_render.register
 def _(result: Restored, console: Console) -> None:
-    parts = [f"{result.written} documents written to {result.output}, {units.size(result.bytes)}, every sha256 checked"]
-    if result.unchanged:
-        parts.append(f"{result.unchanged} were there already")
-    console.print(Text(one_line("; ".join(parts))))
+    documents = units.many(result.written + result.unchanged, "document")
+    there = f"{result.unchanged} of them there already" if result.written else "there already"
+    how = f"{units.size(result.bytes)}, every sha256 checked{f'; {there}' if result.unchanged else ''}"
+    console.print(Text(one_line(f"{documents} in {result.output}   {how}")))
     if result.failed:
         _grid(console, _some(result.failed, "not written"))
 
 
 @_render.register
 def _(result: Verified, console: Console) -> None:
-    what = f"{result.documents} documents, {units.size(result.bytes)}, {units.seconds(result.seconds)}"
+    what = f"{units.many(result.documents, 'document')}, {units.size(result.bytes)}, {units.seconds(result.seconds)}"
     if not result.damaged:
         console.print(Text(f"intact   {what}: every sha256 agrees", style="green"))
         return
@@ -420,7 +427,7 @@ def _(result: Shown, console: Console) -> None:
         console.print(Text(_printable(result.view.text or "")))
     if result.view and result.original is None:
         _columns(console, "facts", ((f.text, f"at {f.source.start}") for f in result.view.facts))
-    _grid(console, [(key, str(value)) for key, value in result.receipt.items()])
+    _grid(console, _receipt(result.receipt))
 
 
 @_render.register
@@ -444,7 +451,7 @@ def _(result: Why, console: Console) -> None:
     )
     if view.verdict:
         _checks(console, view.verdict.checks, starts)
-    _grid(console, [(key, str(value)) for key, value in result.receipt.items()])
+    _grid(console, _receipt(result.receipt))
     console.print(Text(one_line(f"written: {result.html}") if result.html else "as a page, fact by fact: html=why.html"))
 
 
@@ -578,17 +585,17 @@ def _(result: Refusals, console: Console) -> None:
         console.print(Text(f"{one_line(document['id'])}   has {one_line(document['view'])}", style="bold"))
         for reason in document["refused"]:
             console.print(Text(f"  {one_line(reason)}"))
-    console.print(f"{len(result.documents)} documents with a refused text")
+    console.print(f"{units.many(len(result.documents), 'document')} with a refused text")
 
 
 @_render.register
 def _(result: GateReport, console: Console) -> None:
     slowest = max(result.changes, key=lambda c: c.change, default=None)
-    said = f"{len(result.changes)} benchmarks, {result.counters} exact counters"
+    said = f"{units.many(len(result.changes), 'benchmark')}, {units.many(result.counters, 'exact counter')}"
     if slowest:
         said += f"; slowest change {slowest.benchmark.split('::')[-1]} {slowest.change:+.1%}"
         said += f" (98% CI {100 * slowest.low:+.1f}..{100 * slowest.high:+.1f})"
-    console.print(f"{result.verdict:<13} {said}   {units.seconds(result.seconds)}, {result.pairs} pairs")
+    console.print(f"{result.verdict:<13} {said}   {units.seconds(result.seconds)}, {units.many(result.pairs, 'pair')}")
     _grid(console, [("", "why", reason) for reason in result.reasons])
     rows = [("", "", "time", "98% CI", "")] if result.changes else []
     for c in result.changes:
@@ -599,7 +606,7 @@ def _(result: GateReport, console: Console) -> None:
     if result.fitness:
         f = result.fitness
         said = f"the same code differs by {f.median_change:+.1%}, its pairs scatter by {f.sd:.1%}"
-        console.print(f"machine       {said}: {f.pairs_needed} pairs catch 10%")
+        console.print(f"machine       {said}: {units.many(f.pairs_needed, 'pair')} to catch 10%")
     console.print(f"base {result.base[:12]}; every ratio: {result.record}", soft_wrap=True)
 
 
@@ -680,7 +687,13 @@ def _drift(line: Line, name: str) -> str:
 
 @_render.register
 def _(result: Imported, console: Console) -> None:
-    console.print(Text(one_line(f"{result.records} records from {result.spool} are in {result.ledger}")))
+    console.print(Text(one_line(f"{units.many(result.records, 'record')} from {result.spool} now in {result.ledger}")))
+
+
+def _receipt(receipt: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What is recorded of a view, for people; JSON has the same in full."""
+    written = {"bytes": lambda n: f"{n:,}", "seconds": units.seconds}
+    return [(key, written.get(key, str)(value)) for key, value in receipt.items()]
 
 
 def _argument(key: str, value: str) -> str:

@@ -252,7 +252,7 @@ def _verdict(measured: Calibration) -> str:
     if accepted < CERTIFIED_VIEWS or all(each.tries < CERTIFIED_TRIES for each in measured.missed.values()):
         most = max(each.tries for each in measured.missed.values())
         return (
-            f"too few to certify: {accepted} accepted views and at most {most} errors of a kind, "
+            f"too few to certify: {units.many(accepted, 'accepted view')} and at most {most} errors of a kind, "
             f"{CERTIFIED_VIEWS} and {CERTIFIED_TRIES} are needed"
         )
     return "certified: none, errors of every kind that was tried often enough were missed"

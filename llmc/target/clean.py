@@ -61,11 +61,14 @@ def clean(config: RunConfig) -> Cleaned | str:
     known = kinds()
     chosen = [] if config.what is None else list(known) if config.what == "all" else [config.what]
     if unknown := [what for what in chosen if what not in known]:
-        raise UsageError(f"what={unknown[0]} cannot be cleaned", hint=f"one of {', '.join(known)}, all")
+        raise UsageError(
+            f"what={unknown[0]} cannot be cleaned", hint=f"llmc clean what=cache   (or {', '.join([*known, 'all'][1:])})"
+        )
     files = {what: _files(kind) for what, kind in known.items()}
     if config.dry_run:
         doomed = [file for what in chosen for file in files[what]]
-        return f"delete {len(doomed)} files, {units.size(_size(doomed))}: {', '.join(chosen) or 'nothing without what='}"
+        kinds_chosen = ", ".join(chosen) or "nothing without what="
+        return f"delete {units.many(len(doomed), 'file')}, {units.size(_size(doomed))}: {kinds_chosen}"
     result = Cleaned([_kept(what, kind, files[what]) for what, kind in known.items()])
     for what in chosen:
         result.freed_bytes += _size(files[what])

@@ -1,5 +1,6 @@
 """llmc compress: documents into an archive, each with a view that passed the check."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -59,7 +60,9 @@ def check(config: RunConfig) -> None:
         raise UsageError("compress needs an input", hint="llmc compress input=notes/ output=notes.llmc")
     if not config.output:
         name = "archive" if config.input in ("-", ".", "/") else Path(config.input).expanduser().resolve().name
-        raise UsageError("compress needs an output", hint=f"output={name}.llmc")
+        raise UsageError(
+            "compress needs an output", hint=f"llmc compress input={shlex.quote(config.input)} output={shlex.quote(name)}.llmc"
+        )
     if config.view.name not in VIEWS:
         raise UsageError(f"view.name={config.view.name} is none of {', '.join(VIEWS)}")
     if config.input_format not in ("auto", "text", "jsonl"):
@@ -69,7 +72,8 @@ def check(config: RunConfig) -> None:
     if config.workers is not None and config.workers < 1:
         raise UsageError(f"workers={config.workers}: at least 1 is needed")
     if config.view.target_ratio < 1 or config.view.max_tokens < 1:
-        raise UsageError("view.target_ratio and view.max_tokens must be at least 1")
+        asked = f"view.target_ratio={config.view.target_ratio:g} view.max_tokens={config.view.max_tokens}"
+        raise UsageError(f"{asked}: each must be at least 1")
     try:
         made = codec.load(config.codec.name, **config.codec.options)
     except TypeError as error:
@@ -222,7 +226,7 @@ def _plan(chosen: Selection, output: Path, config: RunConfig) -> str:
         except OSError:
             chosen.skipped["unreadable"] += 1
     skipped = "".join(f", {n} {what} skipped" for what, n in chosen.skipped.items())
-    what = f"store {documents} documents, {units.size(size)}, in {output} with {config.codec.name}"
+    what = f"store {units.many(documents, 'document')}, {units.size(size)}, in {output} with {config.codec.name}"
     return "; ".join([f"{what}; view={config.view.name}{skipped}", *_prices(config, documents, size)])
 
 

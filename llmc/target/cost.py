@@ -31,6 +31,10 @@ class Costs:
 def cost(config: RunConfig) -> Any:  # noqa: ANN401 - each action has a result of its own
     """The report; with a second word (``llmc cost verify``) the ledger's upkeep."""
     if config.do is not None:
+        if config.do not in upkeep.ACTIONS:
+            raise UsageError(
+                f"do={config.do} is none of {', '.join(upkeep.ACTIONS)}", hint="llmc cost without it is the report"
+            )
         return upkeep.ACTIONS[config.do](config)
     if config.dry_run:
         return f"read {upkeep.path(config)}" + (f" and write {config.output}" if config.output else "")

@@ -42,7 +42,10 @@ class Exported:
 def export(config: RunConfig, engine: Engine) -> Exported:
     """Write it to ``output=``, or to standard output."""
     if not isinstance(engine, Served):
-        raise UsageError(f"engine={engine.name} ends with llmc: there is nothing to export", hint="engine=llama_server")
+        raise UsageError(
+            f"engine={engine.name} ends with llmc: there is nothing to export",
+            hint=f"llmc deploy engine=llama_server export={config.export}",
+        )
     port = config.engine.port or engine.usual_port
     key = _key(engine)
     text = {"systemd": systemd, "compose": compose, "command": command}[str(config.export)](engine, port, key)

@@ -95,7 +95,10 @@ def gate(config: RunConfig) -> GateReport | SelfTest | str:
     root = Path(pairs.git("rev-parse", "--show-toplevel", cwd=Path.cwd()))
     for file in settings.files:
         if not (root / file.partition("::")[0]).exists():
-            raise UsageError(f"gate.files: {root / file} is not there", hint="files are named from the repository's root")
+            raise UsageError(
+                f"gate.files: {root / file} is not there",
+                hint="pytest-benchmark files, from the root: gate.files=[tests/bench.py]",
+            )
     if len(tops := {Path(file).parts[0] for file in settings.files}) != 1:
         raise UsageError(f"gate.files must lie in one folder of the repository, not in {', '.join(sorted(tops)) or 'none'}")
     base = "HEAD" if settings.self_test else base_revision(root, settings.base)

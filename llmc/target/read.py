@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmc import stats as counting
-from llmc import text, viewstore
+from llmc import text, units, viewstore
 from llmc.archive import Archive, Entry
 from llmc.errors import InputError, UsageError
 from llmc.files import Restored, restore_files
@@ -23,7 +23,8 @@ LISTED = 1000  # documents that `show` lists without id=
 
 def open_archive(config: RunConfig) -> Archive:
     if not config.archive:
-        raise UsageError("no archive named", hint="archive=notes.llmc")
+        name = config.target._target_.rpartition(".")[2]
+        raise UsageError("no archive named", hint=f"llmc {name} archive=notes.llmc")
     return Archive.open(config.archive)
 
 
@@ -31,10 +32,14 @@ def restore(config: RunConfig) -> Restored | str:
     """Write documents back; ``output=-`` writes their bytes to standard output."""
     archive = open_archive(config)
     if not config.output:
-        raise UsageError("restore needs an output", hint="output=back/   (or output=- for standard output)")
+        raise UsageError(
+            "restore needs an output",
+            hint=f"llmc restore archive={archive.folder} output=back/   (or output=- for standard output)",
+        )
     if config.dry_run:
         entries = list(archive.select(config.id))
-        return f"write {len(entries)} documents, {sum(e.size_bytes for e in entries)} bytes, to {config.output}"
+        size = units.size(sum(e.size_bytes for e in entries))
+        return f"write {units.many(len(entries), 'document')}, {size}, to {config.output}"
     if config.output == "-":
         for entry in archive.select(config.id):
             for piece in archive.read_pieces(entry):
@@ -122,9 +127,14 @@ def why(config: RunConfig) -> Why | Refusals | RouteReport:
     archive = open_archive(config)
     if config.id is None:
         if not config.refused:
-            raise UsageError("why needs a document, or refused=true for all that was refused", hint="id=…")
+            raise UsageError(
+                "why needs a document, or refused=true for all that was refused",
+                hint=f"llmc why archive={archive.folder} refused=true   (or one of them: id=NAME)",
+            )
         if config.html:
-            raise UsageError("html= writes the page of one document", hint="id=…")
+            raise UsageError(
+                "html= writes the page of one document", hint=f"llmc show archive={archive.folder} lists them: id=NAME"
+            )
         found = Refusals(str(archive.folder))
         for entry, row in with_views(archive, None):
             reasons = [f"{a['tier']}: {a['reason']}" for a in (row or {}).get("attempts", ()) if a["outcome"] == "refused"]
