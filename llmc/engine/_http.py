@@ -112,7 +112,7 @@ class Client:
     def _json(self, answer: httpx.Response, path: str) -> Any:  # noqa: ANN401
         try:
             return answer.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EngineError(f"{self.url}{path} answered something that is not JSON") from error
 
     async def aclose(self) -> None:
@@ -144,7 +144,7 @@ class Client:
         """JSON that is not of the route's form is the server's error, not a bug of ours."""
         try:
             yield
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise EngineError(f"{self.url} answered without {error}") from error
 
 
@@ -233,10 +233,13 @@ class OpenAIServer(Client):
         said = self._json(answer, "/v1/chat/completions")
         with self._shape():
             choice, usage = said["choices"][0], said["usage"]
+            text = choice["message"]["content"] or ""
+            if not isinstance(text, str):
+                raise TypeError(f"a text: its content is a {type(text).__name__}")
             of_prompt = usage.get("prompt_tokens_details") or {}
             of_output = usage.get("completion_tokens_details") or {}
             return Generation(
-                text=choice["message"]["content"] or "",
+                text=text,
                 finish_reason=str(choice["finish_reason"]),
                 prompt_tokens=int(usage["prompt_tokens"]),
                 cached_tokens=int(of_prompt.get("cached_tokens") or 0),

@@ -218,6 +218,10 @@ def check(config: RunConfig) -> None:
     url = httpx.URL(provider.base_url)
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError(f"provider.base_url={provider.base_url} is not an http or https address")
+    if url.userinfo:  # an address is shown in errors and receipts
+        raise UsageError(
+            "provider.base_url holds a name or a password", hint="provider.key_env=VARIABLE names where the key is"
+        )
     if provider.answer_format not in FORMATS:
         raise UsageError(f"provider.answer_format={provider.answer_format} is none of {', '.join(FORMATS)}")
     if provider.max_tokens_field not in TOKEN_FIELDS:

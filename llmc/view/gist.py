@@ -89,7 +89,7 @@ async def _read(
             summary.encode()  # the grammar lets a model write half of a surrogate pair
             summaries.append(_whole(summary) if len(parsed["summary"]) >= share * CHARS_PER_TOKEN else summary)
             quotes.extend(str(quote) for quote in parsed["facts"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             valid = False
     run = Run(
         finish_reason="stop" if reasons == {"stop"} else "/".join(sorted(reasons - {"stop"})),

@@ -59,7 +59,7 @@ async def probe(source: str, view: str, policy: Policy, asking: Asking, *, seed:
     )
     try:
         answers = [str(answer) for answer in json.loads(generation.text)["answers"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         answers = []  # no answer is a wrong answer
     check = judged(asked, answers, least_share=policy.probe_share)
     return Probed(check, generation.prompt_tokens, generation.output_tokens)

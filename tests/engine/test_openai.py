@@ -123,6 +123,12 @@ def test_a_model_that_thinks_has_room_for_it(fake):
     assert (body["max_completion_tokens"], body["reasoning_effort"]) == (1050, "low")
 
 
+@pytest.mark.parametrize("fault", ["cost-words", "usage-list", "parts", "no-choices", "not-json"])
+def test_an_answer_of_another_form_is_an_error_of_the_server(fake, fault):
+    with pytest.raises(EngineError, match=r"^http://127\.0\.0\.1:\d+\S* answered"):
+        ask(engine(fake("cloud", "--lengths", "--fault", fault).url))
+
+
 def test_tokens_are_estimated_from_bytes(fake):
     made = engine("http://127.0.0.1:9")
     assert asyncio.run(made.count_tokens("four" * 25)) == 25
@@ -163,6 +169,7 @@ def test_every_provider_can_be_loaded_and_wants_its_key(configured, monkeypatch,
         (["profile=local"], "profile=local opens no connection to api.openai.com"),
         (["profile=cloud", "provider=gateway"], "provider=gateway has no address or no model"),
         (["profile=cloud", "provider.base_url='ftp://x/v1'"], "is not an http or https address"),
+        (["profile=cloud", "provider.base_url='https://me:secret@x/v1'"], "^provider.base_url holds a name or a password$"),
         (["profile=cloud", "provider.answer_format=xml"], "provider.answer_format=xml is none of"),
         (["profile=cloud", "provider.max_tokens_field=limit"], "provider.max_tokens_field=limit is none of"),
     ],

@@ -7,7 +7,8 @@ Prints ``{"url": "http://HOST:PORT"}`` and serves until its standard input ends.
 are not written there. ``POST /control {"fault": "500", "times": 2}`` changes the fault while it runs.
 
 Faults, for the first ``--times`` chat requests (or all) whose text holds ``--only``: 429 (with Retry-After), 500, 503, 400,
-context, hang, hold, drop, drip, not-json, no-choices, wrong-json, truncated, filtered, lie.
+context, hang, hold, drop, drip, not-json, no-choices, cost-words, usage-list, parts, wrong-json,
+truncated, filtered, lie.
 """
 
 import argparse
@@ -169,6 +170,12 @@ class Handler(BaseHTTPRequestHandler):
         }
         if met == "no-choices":
             said = {"id": said["id"], "object": "chat.completion"}
+        if met == "cost-words":
+            usage["cost"] = "a little"
+        if met == "usage-list":
+            said["usage"] = [usage]
+        if met == "parts":
+            said["choices"][0]["message"]["content"] = [{"type": "text", "text": text}]
         if met == "not-json":
             return self.send(200, None)
         return self.send(200, said, drip=met == "drip", **{"X-Request-Id": f"req_{uuid.uuid4().hex[:12]}"})
