@@ -158,19 +158,18 @@ class RemoteLadder(Ladder):
             task.add_done_callback(self._sent.discard)
 
     async def _receive(self, sent: list[tuple[_Job, asyncio.Future[Any]]]) -> None:
-        answers: list[Any]
+        answers: Sequence[Any]
         try:
             future = self._cluster.submit(work, self._config, llmc.__version__, [job for job, _ in sent])
             answers, calls = await asyncio.wrap_future(future)
-        except LlmcError as error:
-            answers, calls = [error] * len(sent), []
-        meters = {tier.name: tier.meter for tier in self.tiers}
-        for call, outcome in calls:
-            meters[call.tier].settle(call, outcome)
+            for call, outcome in calls:  # of rungs that this machine may not have
+                self._meter.settle(call, outcome)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for an answer must be told
+            answers = [error] * len(sent)
         for (_, future_answer), answer in zip(sent, answers, strict=True):
-            if future_answer.cancelled():
+            if future_answer.done():
                 continue
-            if isinstance(answer, LlmcError):
+            if isinstance(answer, Exception):
                 future_answer.set_exception(answer)
             else:
                 future_answer.set_result(answer)

@@ -1,0 +1,72 @@
+"""What comes back from a cluster, told to those who wait: without Ray, by a pool that fails or answers as a node does."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llmc import schema
+from llmc.meter import Call, Outcome, Unmetered
+from llmc.runner import RemoteLadder
+from llmc.view import Attempt
+from llmc.view.ladder import no_view
+
+
+class Pool:
+    """Answers at once with what ``answer`` makes of the work."""
+
+    tasks = 1
+    config = SimpleNamespace(documents_per_task=2)
+
+    def __init__(self, answer: Callable[..., Any]) -> None:
+        self.answer = answer
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(self.answer(*args))
+        return future
+
+
+class Told(Unmetered):
+    def __init__(self) -> None:
+        self.calls: list[tuple[Call, Outcome]] = []
+
+    def settle(self, call: Call, outcome: Outcome) -> None:
+        self.calls.append((call, outcome))
+
+
+@pytest.fixture
+def ladder(composed):
+    def made(answer: Callable[..., Any], meter: Any) -> RemoteLadder:
+        config = schema.typed(composed("target=compress"))
+        return RemoteLadder(Pool(answer), config, [], reuse=None, why="", meter=meter)
+
+    return made
+
+
+def test_what_a_rung_that_only_a_node_has_took_is_told(ladder):
+    call = Call("1", "a.md", "qwen", True, "embedded", "", "qwen", 1)
+    meter = Told()
+    made = ladder(
+        lambda config, version, jobs: ([no_view(9, Attempt("none", "kept"))] * len(jobs), [(call, Outcome("ok"))]), meter
+    )
+
+    async def views() -> list[Any]:
+        async with asyncio.timeout(10):
+            return await asyncio.gather(made.make("one", "a.md"), made.make("two", "b.md"))
+
+    assert [view.kind for view in asyncio.run(views())] == ["none", "none"]
+    assert meter.calls == [(call, Outcome("ok"))]
+
+
+def test_whatever_goes_wrong_nobody_waits_for_ever(ladder):
+    made = ladder(lambda *args: 1 / 0, Told())
+
+    async def views() -> list[Any]:
+        async with asyncio.timeout(10):
+            return await asyncio.gather(made.make("one"), made.make("two"), return_exceptions=True)
+
+    assert [type(each) for each in asyncio.run(views())] == [ZeroDivisionError] * 2
