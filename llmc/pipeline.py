@@ -27,7 +27,7 @@ from llmc import money, text, viewstore
 from llmc.archive import Archive, Entry
 from llmc.codec import Codec
 from llmc.documents import Selection, check_output
-from llmc.errors import ArchiveError, BudgetExceeded, EngineError, InputError, LlmcError
+from llmc.errors import ArchiveError, BudgetExceeded, EngineError, InputError, LedgerError, LlmcError
 from llmc.fidelity import Policy
 from llmc.parts import Part, lock
 from llmc.route import Stopped
@@ -112,8 +112,8 @@ async def make_views(
 ) -> int:
     """Give every live document that lacks one a view of this ladder's; how many were made.
 
-    Raises BudgetExceeded when the meter says no, and EngineError when more than ``max_failures`` documents got no model's
-    answer; either way what is with a model is finished and kept first.
+    Raises BudgetExceeded when the meter says no, LedgerError when it cannot tell, and EngineError when more than
+    ``max_failures`` documents got no model's answer; either way what is with a model is finished and kept first.
     """
     run = _Run(archive, ladder, json_field, max_failures, on_view, progress or Progress())
     try:
@@ -197,7 +197,7 @@ class _Run:
             sha256, view = await _view(self.ladder, self.archive, entry, self.json_field, turn)
         except Stopped:
             return
-        except BudgetExceeded as error:
+        except (BudgetExceeded, LedgerError) as error:
             self._end(error)
             return
         row = {"seq": entry.seq, "id": entry.id, **viewstore.to_row(view), **self.ladder.receipt(view, sha256, self.config)}
@@ -274,7 +274,7 @@ async def _view(ladder: Ladder, archive: Archive, entry: Entry, field_name: str,
     else:
         try:
             made = await ladder.make(source, entry.id, turn)
-        except BudgetExceeded:
+        except (BudgetExceeded, LedgerError):  # of the run, not of this document
             raise
         except LlmcError as error:
             made = no_view(0, Attempt("none", "failed", error.message))

@@ -158,14 +158,14 @@ class RemoteLadder(Ladder):
             task.add_done_callback(self._sent.discard)
 
     async def _receive(self, sent: list[tuple[_Job, asyncio.Future[Any]]]) -> None:
-        answers: Sequence[Any]
+        answers: list[Any]
         try:
             future = self._cluster.submit(work, self._config, llmc.__version__, [job for job, _ in sent])
             answers, calls = await asyncio.wrap_future(future)
             for call, outcome in calls:  # of rungs that this machine may not have
                 self._meter.settle(call, outcome)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for an answer must be told
-            answers = [error] * len(sent)
+            answers = [error for _ in sent]
         for (_, future_answer), answer in zip(sent, answers, strict=True):
             if future_answer.done():
                 continue

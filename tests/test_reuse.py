@@ -1,5 +1,6 @@
 """A text is asked for once: again in the next run from the cache, for a near-duplicate with the same facts, never unchecked."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from llmc.documents import Selection
 from llmc.engine import Message
 from llmc.errors import EngineError
 from llmc.fidelity import Policy
+from llmc.fidelity.probes import BLANK, probes
 from llmc.pipeline import Summary
 from llmc.route.tier import Tier
 from llmc.schema import ViewConfig
@@ -50,6 +52,8 @@ class Runner:
         answer: Any = lambda messages, n: says(GOOD),
         similarity: float | None = None,
         seed: int = 1,
+        unknown_weights_of: str = "",
+        policy: Policy | None = None,
         **view: Any,
     ) -> tuple[dict[str, Any], Counting, Summary]:
         self.runs += 1
@@ -58,12 +62,14 @@ class Runner:
         for name, text in documents.items():
             (source / name).write_text(text)
         engine = Counting(answer)
+        if unknown_weights_of:
+            engine.model, engine.model_digest = unknown_weights_of, ""
         archive = self.folder / f"{self.runs}.llmc"
         warnings: list[str] = []
         with ViewCache(self.folder / "cache", on_warning=warnings.append) as cache:
             ladder = Ladder(
                 ViewConfig(name="gist", needs_engine=True, **{"target_ratio": 3, **view}),
-                Policy(),
+                policy or Policy(),
                 [Tier.of(engine)],
                 seed=seed,
                 reuse=Reuse(cache, similarity=similarity),
@@ -111,6 +117,11 @@ def test_other_settings_are_another_view(compress: Runner, change: dict[str, Any
     compress({"a.md": MINUTES})
     _, engine, _ = compress({"a.md": MINUTES}, **change)
     assert len(engine.prompts) == 1
+
+
+def test_of_models_whose_weights_are_not_known_the_name_counts(compress: Runner):
+    asked = [len(compress({"a.md": MINUTES}, unknown_weights_of=name)[1].prompts) for name in ("one", "two", "one")]
+    assert asked == [1, 1, 0]
 
 
 def test_what_an_engine_failed_at_is_asked_again(compress: Runner):
@@ -181,6 +192,21 @@ def test_a_near_duplicate_whose_facts_are_the_same_but_whose_sense_is_not_is_ref
     made, _, _ = compress({"a.md": MINUTES, "b.md": flipped}, similarity=0.85, answer=answer)
     assert "is not covered" in made["a.md"].text
     assert "is not covered" not in made["b.md"].text
+
+
+def test_a_near_duplicate_is_asked_its_own_blanks(compress: Runner):
+    def answer(messages: Sequence[Message], n: int) -> str:
+        asked = messages[-1].content
+        if BLANK not in asked:
+            return says(GOOD)
+        view = asked.partition("<text>\n")[2].partition("\n</text>")[0]
+        return json.dumps({"answers": [probe.answer for probe in probes(MINUTES, view, 2, seed=1)]})
+
+    made, engine, summary = compress(
+        {"a.md": MINUTES, "b.md": GREETED}, similarity=0.85, answer=answer, policy=Policy(probes=2)
+    )
+    assert (summary.reused.shared, len(engine.prompts)) == (0, 4)
+    assert [view.verdict.checks[-1].name for view in made.values() if view.verdict] == ["probes", "probes"]
 
 
 def test_a_near_duplicate_of_what_the_cache_had_shares_it_too(compress: Runner):

@@ -119,7 +119,8 @@ def tiers(
         if rung.name == "local" and (deployed or why_not_deployed):
             tier.why_closed = "" if deployed else why_not_deployed
             if deployed:
-                tier.engine, tier.model_digest = deployed, deployed.model_digest
+                named = "" if rung.config.engine.needs_file else tier.model_digest  # a file that is not known stays unknown
+                tier.engine, tier.model_digest = deployed, deployed.model_digest or named
         elif rung.absent or (rung.name == "local" and _absent(rung)):
             continue
         elif rung.local and rung.config.engine.needs_file:
@@ -136,7 +137,7 @@ def _tier(rung: Rung, meter: Meter) -> Tier:
         pulled = here(wanted)
         file, digest = wanted.path, pulled.sha256 if pulled else wanted.file.sha256 or ""
     elif rung.local:
-        digest = ""  # the engine's own weights: it says what they are when it runs, if it can
+        digest = f"{config.engine.name}:{config.model.name}:{config.quant.name}"  # the engine's own weights, by their name
     return Tier(
         rung.name,
         rung.identity,
@@ -149,6 +150,7 @@ def _tier(rung: Rung, meter: Meter) -> Tier:
         adaptive=config.profile.adaptive and not rung.local,  # a local engine has as many slots as it was started with
         attempts=config.model.attempts if rung.local else 2,
         counts_tokens=rung.local and config.engine.counts_tokens,
+        reasoning_tokens=0 if rung.local else config.provider.reasoning_tokens,
         request_timeout_seconds=config.engine.request_timeout_seconds,
         patience=config.profile.patience,
         meter=meter,

@@ -66,7 +66,7 @@ class Tally:
 
 @dataclass(slots=True, eq=False)
 class Tier:
-    """A rung. ``engine`` runs already; or ``open`` makes one when it is first needed, which :meth:`close` then ends."""
+    """A rung. ``engine`` runs already; or ``open`` makes one when it is first needed, which :meth:`aclose` then ends."""
 
     name: str
     identity: Identity
@@ -83,6 +83,8 @@ class Tier:
     """The most that this model is asked for one gist."""
     counts_tokens: bool = True
     """With the model's own tokenizer. False: it estimates."""
+    reasoning_tokens: int = 0
+    """What each answer may take beyond its limit, for thinking."""
     request_timeout_seconds: float = 600
     patience: PatienceConfig = field(default_factory=PatienceConfig)
     meter: Meter = field(default_factory=Unmetered)
@@ -263,7 +265,9 @@ class Tier:
         loop = asyncio.get_running_loop()
         try:
             engine = await self.running()
-            self.meter.reserve(call, prompt_tokens=prompt_tokens, max_output_tokens=options["max_tokens"])
+            read = prompt_tokens if self.counts_tokens else max(prompt_tokens, _most_tokens(messages))
+            most = options["max_tokens"] + self.reasoning_tokens
+            self.meter.reserve(call, prompt_tokens=read, max_output_tokens=most)
         except BaseException:
             self.breaker.withdrew()
             raise
@@ -311,6 +315,11 @@ class Tier:
             rest = self.patience.rest_seconds
             self.on_warning(f"{self.name} rests for {rest:g} s: it failed {self.patience.rest_after_failures} times in a row, "
                             f"the last time: {error.message}")  # fmt: skip
+
+
+def _most_tokens(messages: Sequence[Message]) -> int:
+    """What a prompt may at most come to where nobody can count it: no token is shorter than a byte."""
+    return sum(len(message.content.encode("utf-8", "surrogatepass")) for message in messages)
 
 
 def _paid(answer: Generation) -> Outcome:

@@ -241,6 +241,5 @@ def _prices(config: RunConfig, documents: int, size: int) -> Iterator[str]:
         if not rung.local and not rung.absent:
             provider = rung.config.provider
             attempts = min(config.view.attempts, 2)
-            yield preflight(
-                config, documents, Asked(provider.name, provider.model, prompt_tokens, budget, answer_tokens(budget), attempts)
-            )
+            most = answer_tokens(budget) + provider.reasoning_tokens
+            yield preflight(config, documents, Asked(provider.name, provider.model, prompt_tokens, budget, most, attempts))

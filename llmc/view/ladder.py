@@ -176,12 +176,14 @@ class Ladder:
     @cached_property
     def _settings(self) -> str:
         """All that decides what this ladder makes of a text, as one string."""
-        rungs = [(t.name, t.model_digest, t.attempts) for t in self.tiers]
+        rungs = [(t.name, t.model_digest or str(t.identity), t.attempts) for t in self.tiers]
         made_with = [asdict(self.view), asdict(self.policy), self.seed, prompt_hash(), rungs, self.tokens_by, llmc.__version__]
         return json.dumps(made_with, sort_keys=True, default=str)
 
     async def _again(self, source: str, document: str, kept: CachedView, last: Attempt, *, same: bool) -> View | None:
         """A view that was made before, for this document; None when it does not pass the check against this source."""
+        if self.policy.probes and not same:
+            return None  # what blanks were asked of was another source
         steps = tuple(step_of(step) for step in kept.attempts[:-1]) if same else ()
         tier = next((t for t in self.tiers for a in (*steps, last) if t.name == a.by), None)
         if kept.kind == "none":

@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from llmc.archive import Archive
-from llmc.errors import BudgetExceeded, EngineError
+from llmc.errors import BudgetExceeded, EngineError, LedgerError
 from llmc.meter import Unmetered
 from llmc.route.history import History, length_class
 from llmc.route.tier import Identity
 from llmc.schema import ViewConfig
-from tests.route.falling import QUICK, cloud, minutes, run, steps
+from tests.route.falling import QUICK, cloud, minutes, run, steps, views
 
 KEPT_BY_SECOND = ["second kept"]
 
@@ -164,6 +164,32 @@ def test_a_budget_that_is_spent_ends_the_run_before_anything_more_is_sent(fake, 
     assert outcome.prompt_tokens
     made, summary = run(tmp_path, [cloud(server.url)], texts)
     assert (len(made), summary.documents_viewed) == (30, 25)
+
+
+def test_a_ledger_that_cannot_be_kept_ends_the_run(fake, tmp_path):
+    class Broken(Unmetered):
+        def reserve(self, call, *, prompt_tokens, max_output_tokens):
+            raise LedgerError("a budget cannot be kept: disk I/O error")
+
+    server = fake("cloud")
+    with pytest.raises(LedgerError, match="a budget cannot be kept"):
+        run(tmp_path, [cloud(server.url, meter=Broken())], [minutes(i) for i in range(5)])
+    assert server.log == []
+    assert views(tmp_path / "a.llmc") == {}  # nothing is noted of documents that nobody was asked for
+
+
+def test_what_is_set_aside_is_the_most_that_it_may_come_to(fake, tmp_path):
+    reserved = []
+
+    class Purse(Unmetered):
+        def reserve(self, call, *, prompt_tokens, max_output_tokens):
+            reserved.append((prompt_tokens, max_output_tokens))
+
+    server = fake("cloud", "--lengths")
+    run(tmp_path, [cloud(server.url, meter=Purse(), reasoning_tokens=1000)], [minutes(1)])
+    asked = server.log[0]["body"]
+    size = sum(len(message["content"].encode()) for message in asked["messages"])
+    assert reserved == [(size, asked["max_completion_tokens"] + 1000)]  # nobody has counted: a token is a byte or more
 
 
 def test_every_attempt_is_settled_with_how_it_ended(fake, tmp_path):

@@ -126,3 +126,16 @@ def test_a_fallback_that_does_not_fit_beside_what_runs_is_not_started(configured
 def test_what_means_nothing_is_said_before_anything_is_started(configured, words, said):
     with pytest.raises(UsageError, match=said):
         rungs.rungs(configured("profile=local", *words))
+
+
+def test_what_a_model_may_spend_on_thinking_is_known_to_its_rung(configured):
+    words = ("profile=hybrid", "profile.ladder=[cloud]", "provider.reasoning_tokens=1000")
+    assert [tier.reasoning_tokens for tier in rungs.tiers(configured(*words))] == [1000]
+
+
+def test_weights_that_an_engine_holds_itself_go_by_their_name(composed):
+    digests = [
+        rungs.tiers(schema.typed(composed("target=compress", "engine=ollama", "backend=cpu", f"model={name}")))[0].model_digest
+        for name in ("qwen", "gemma")
+    ]
+    assert len({*digests, ""}) == 3
