@@ -32,12 +32,15 @@ class Restored:
 def restore_files(archive: Archive, output: Path, *, pattern: str | None = None, force: bool = False) -> Restored:
     """Every selected document into its file; the lines of a JSON Lines source into one file, in their order."""
     if output.exists() and not output.is_dir():
-        raise UsageError(f"output {output} is a file, restore writes into a folder")
+        raise UsageError(f"output {output} is a file, restore writes into a folder", hint="output=back/")
     if output.resolve().is_relative_to(archive.folder.resolve()):
         raise UsageError(f"output {output} is the archive itself, or inside it", hint="output=back/")
     result = Restored(str(output))
     lines: dict[str, list[Entry]] = {}
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"output {output} cannot be made: {error.strerror}", hint="output=back/") from error
     root = output.resolve()
 
     def write(name: bytes, label: str, entries: Iterable[Entry], documents: int) -> None:

@@ -232,6 +232,11 @@ USAGE = {
     "no output": ("compress input=in", "compress needs an output", "llmc compress input=in output=in.llmc"),
     "no archive": ("show", "no archive named", "archive=notes.llmc"),
     "no output to restore to": ("restore archive={archive}", "restore needs an output", "output=back/"),
+    "an output to restore to that cannot be made": (
+        "restore archive={archive} output=/dev/null/back",
+        "output /dev/null/back cannot be made: Not a directory",
+        "output=back/",
+    ),
     "why without a document": ("why archive={archive}", "why needs a document, or refused=true", "refused=true"),
     "an output with other things in it": (
         "compress input=in output=in view=none",
@@ -366,7 +371,7 @@ def test_a_bug_is_one_line_too_and_says_that_it_is_one(llmc, tmp_path):
 def test_stdout_is_one_json_document_when_it_is_piped(llmc_inside, corpus):
     result = llmc_inside("compress", f"input={corpus}", "output=a.llmc", "view=none").ok()
     assert result.json["run"]["stored"] == len(DOCUMENTS)
-    assert result.stderr == "no model · profile local · view none · exact layer zstd\n"
+    assert result.stderr == "no model · profile local · view none · codec zstd\n"
     assert llmc_inside("verify", "archive=a.llmc").ok().json["damaged"] == []
     assert llmc_inside("stats", "archive=a.llmc").ok().json["documents"] == len(DOCUMENTS)
 
@@ -439,7 +444,7 @@ def test_a_reader_that_goes_away_is_no_error(llmc, archive, words, unbuffered):
 def test_a_sweep_runs_every_choice(llmc_inside, corpus):
     words = ["-m", "compress", f"input={corpus}", "output=a.llmc", "view=none", "codec=zstd,ppmd", "force=true"]
     result = llmc_inside(*words).ok()
-    headings = [line for line in result.stderr.splitlines() if "exact layer" in line]
+    headings = [line for line in result.stderr.splitlines() if "· codec " in line]
     assert [line.rsplit(" ", 1)[-1] for line in headings] == ["zstd", "ppmd"]
     decoder = json.JSONDecoder()
     first, end = decoder.raw_decode(result.stdout)

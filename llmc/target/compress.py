@@ -210,7 +210,7 @@ def _heading(config: RunConfig, ladder: Ladder, why_not: str) -> str:
     models = ", then ".join(str(tier.identity) for tier in ladder.tiers if not tier.why_closed)
     model = models or (f"no model ({why_not})" if why_not else "no model")
     kinds = {"gist": "gist, else extract", "extract": "extract", "none": "none"}[config.view.name]
-    return f"{model} · profile {config.profile.name} · view {kinds} · exact layer {config.codec.name}"
+    return f"{model} · profile {config.profile.name} · view {kinds} · codec {config.codec.name}"
 
 
 def _plan(chosen: Selection, output: Path, config: RunConfig) -> str:
