@@ -10,7 +10,7 @@ from typing import Any
 
 from llmc import schema, state
 from llmc.machine import matrix
-from llmc.machine.fit import Fit, fit, kv_bits, reserve_bytes, weights_bytes
+from llmc.machine.fit import Fit, fit, kv_bits, own_file_bytes, reserve_bytes, weights_bytes
 from llmc.machine.found import Closed, Gpu, Probed
 from llmc.machine.opencl import usable as opencl_usable
 from llmc.machine.servers import ollama_address
@@ -284,7 +284,8 @@ def known_engines() -> tuple[str, ...]:
 
 def is_small(config: RunConfig) -> bool:
     """Whether nobody needs a GPU for this model."""
-    return 0 < min((file.bytes for file in config.model.files.values()), default=0) <= SMALL_BYTES
+    published = min((file.bytes for file in config.model.files.values()), default=0)
+    return 0 < (own_file_bytes(config.model) or published) <= SMALL_BYTES
 
 
 def needs_no_search(config: RunConfig, found: Probed) -> bool:

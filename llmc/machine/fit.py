@@ -8,6 +8,7 @@ reserve    modelled: what must stay free; each engine wants another share
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from llmc.schema import ModelConfig
@@ -22,7 +23,6 @@ KV_BITS = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q5_1": 6.0, "q5
 QUANT_BITS = {"f16": 16.0, "q8_0": 8.5, "q5_k_m": 5.7, "q4_k_m": 4.9, "q4_1": 5.0, "q4_0": 4.6}
 """Bits a parameter of a GGUF file, averaged over the files whose size is known; for one whose size nobody publishes."""
 RAM_RESERVE_BYTES = 512 << 20  # so that the rest of the machine does not start to swap
-LLAMA_RESERVE_BYTES = 1024 << 20  # llama.cpp's --fit-target: with less than this free it moves layers off the GPU
 OLLAMA_FREE_SHARE = 0.8  # Ollama puts a model on the GPU if it is predicted to take at most this share of what is free
 
 
@@ -84,10 +84,18 @@ def weights_bytes(model: ModelConfig, engine: str, quant: str) -> tuple[int, boo
     """Of the weights that an engine loads, and whether that is exact. ``quant``: for vLLM as in ``quant=``, else the format."""
     if engine == "vllm":
         return model.vllm_bytes.get(quant) or int(model.parameters * {"int8": 1.1, "int4": 0.7}.get(quant, 2)), False
+    if engine != "ollama" and (own := own_file_bytes(model)):
+        return own, True
     vision = model.vision_bytes if engine == "ollama" else 0
     if quant in model.files:
         return model.files[quant].bytes + vision, not vision
     return int(model.parameters * QUANT_BITS.get(quant, 16.0) / 8) + vision, False
+
+
+def own_file_bytes(model: ModelConfig) -> int:
+    """Of the file that ``model.path`` names; 0 without one."""
+    path = Path(model.path).expanduser() if model.path else None
+    return path.stat().st_size if path is not None and path.is_file() else 0
 
 
 def reserve_bytes(engine: str, backend: str, free_bytes: int, total_bytes: int, gpu_memory_fraction: float) -> int:
@@ -98,7 +106,9 @@ def reserve_bytes(engine: str, backend: str, free_bytes: int, total_bytes: int, 
         return int(free_bytes * (1 - OLLAMA_FREE_SHARE))
     if engine == "vllm":  # it takes that share of the whole card for itself, and must find it free
         return max(0, free_bytes - int(total_bytes * gpu_memory_fraction))
-    return LLAMA_RESERVE_BYTES
+    return round(
+        total_bytes * (1 - gpu_memory_fraction)
+    )  # llama-server's --fit-target: with less free, layers stay off the GPU
 
 
 def fit(

@@ -57,7 +57,7 @@ def test_ollama_loads_the_vision_tower_too():
 
 def test_each_engine_leaves_another_share_of_a_card_free():
     gib = 1 << 30
-    assert reserve_bytes("llama_server", "vulkan", 15 * gib, 16 * gib, 0.9) == gib
+    assert reserve_bytes("llama_server", "vulkan", 15 * gib, 20 * gib, 0.9) == 2 * gib  # its --fit-target
     assert reserve_bytes("ollama", "vulkan", 15 * gib, 16 * gib, 0.9) == pytest.approx(3 * gib, abs=1)
     assert reserve_bytes("vllm", "cuda", 15 * gib, 16 * gib, 0.9) == 15 * gib - int(16 * gib * 0.9)
     assert reserve_bytes("vllm", "cpu", 15 * gib, 16 * gib, 0.9) == gib // 2
