@@ -155,6 +155,12 @@ class Deployed:
                 f"backend={backend} was asked for, but {self.model} is on the CPU: {placement.evidence}",
                 hint=f"llmc doctor backend={backend}; or backend=cpu, or allow_cpu=true",
             )
+        started = isinstance(self.engine, Served) and self.engine.record is not None and self.engine.record.ours
+        if placement.gpu_share is None and started and backend != "cpu" and not self.config.allow_cpu:
+            raise EngineUnavailable(
+                f"backend={backend} was asked for, and nothing shows that {self.model} is on it: {placement.evidence}",
+                hint="allow_cpu=true takes it as it is",
+            )
         return placement
 
     async def aclose(self) -> None:
