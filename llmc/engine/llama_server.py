@@ -119,7 +119,8 @@ class LlamaServerEngine(Served):
     async def measure(self, server: LocalServer) -> bool:
         assert isinstance(server, LlamaServer)
         self.slots, self.slot_context_tokens, file = await server.slots()
-        return self.weights is not None and Path(file).is_file() and self.weights.samefile(file)
+        own = self.weights
+        return own is not None and own.is_file() and Path(file).is_file() and own.samefile(file)
 
     def in_container(self) -> tuple[str, list[str]]:
         assert self.weights is not None

@@ -138,7 +138,7 @@ def trim(record: Record) -> None:
 
 @contextlib.contextmanager
 def exclusive(name: str) -> Iterator[None]:
-    """Only one llmc at a time starts or stops this name; another waits."""
+    """Only one llmc at a time starts this name; another waits. To stop it nobody waits: a start can be ended too."""
     place = state.state("servers")
     place.mkdir(parents=True, exist_ok=True)
     folder(name)

@@ -37,7 +37,7 @@ class Finding:
 
 
 def command(config: RunConfig, changes: Mapping[str, str], *, target: str = "") -> str:
-    """The command that this configuration came from, with some settings changed: to be copied as it is."""
+    """The command that this configuration came from, with some settings changed (``""``: left out): to be copied as it is."""
     from shlex import quote
 
     name = target or str(config.target._target_).rpartition(".")[2]
@@ -55,9 +55,24 @@ def command(config: RunConfig, changes: Mapping[str, str], *, target: str = "") 
         for key in ("concurrency", "slot_context_tokens"):
             if (value := getattr(config.profile, key)) != getattr(usual, key):
                 said[f"profile.{key}"] = str(value)
-    said = {key: value for key, value in (said | dict(changes)).items() if value != defaults.get(key)}
+    said |= _own_settings(config)
+    if config.allow_cpu:
+        said["allow_cpu"] = "true"
+    said = {key: value for key, value in (said | dict(changes)).items() if value and value != defaults.get(key)}
     ordered = sorted(said, key=lambda key: (*ORDER, key).index(key))
     return " ".join(["llmc", name, *(f"{key}={quote(said[key])}" for key in ordered)])
+
+
+def _own_settings(config: RunConfig) -> dict[str, str]:
+    """What was set beside the engine's and the model's own files."""
+    said = {f"model.{key}": str(value) for key in ("path", "url", "sha256") if (value := getattr(config.model, key))}
+    if (name := schema.option_name("engine", config.engine.name)) is None:
+        return said
+    usual = schema.option("engine", name)
+    for key in ("url", "binary", "port", "threads", "gpu_memory_fraction", "kv_cache_type", "flash_attention", "cpu_kv_gib"):
+        if (value := getattr(config.engine, key)) != getattr(usual, key):
+            said[f"engine.{key}"] = str(value)
+    return said
 
 
 def mending(config: RunConfig, fix: str) -> str:

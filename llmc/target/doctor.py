@@ -4,21 +4,27 @@ Asked for itself it tells about the whole machine; before another target it look
 a model on the processor starts at once. What can never work is refused before, as a usage error.
 """
 
+import asyncio
+import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
+from llmc import engine as engines
 from llmc import state, units
-from llmc.errors import EngineUnavailable, UsageError
+from llmc.engine import Health
+from llmc.errors import EngineUnavailable, LlmcError, UsageError
 from llmc.machine import Fit, Host, Probed, advice, choose, matrix, probe
 from llmc.machine.advice import Finding
 from llmc.model import sources, weights
 from llmc.schema import RunConfig
+from llmc.target import status
 
 PROBE_SECONDS = 5  # how long a probe stands: one serves the choice and the diagnosis of a run, a sweep's next job looks again
 PATIENCE_SECONDS = 5  # for each program before a start, where a wrong "no" would stop it; the default is for who looks on
-_probes: dict[tuple[bool, str, str], tuple[float, Probed]] = {}
+_probes: dict[tuple[bool, str, str, str], tuple[float, Probed]] = {}
 
 
 @dataclass(slots=True)
@@ -47,7 +53,45 @@ class Diagnosis:
 def doctor(config: RunConfig) -> Diagnosis:
     """Changes nothing."""
     whole = _whole(config)
-    return diagnose(config, probed(config, tools=whole or not _quick(config)), whole=whole)
+    found = probed(config, tools=whole or not _quick(config))
+    diagnosis = diagnose(config, found, whole=whole)
+    for finding in (*_on_record(config, found), *_own_server(config)) if whole else ():
+        diagnosis.add(finding)
+    return diagnosis
+
+
+def _on_record(config: RunConfig, found: Probed) -> Iterator[Finding]:
+    """The servers that llmc started or was pointed at; those that were found without the record are told about already."""
+    told = {server.url for server in found.servers}
+    for server in status.sample(replace(config, name=None), None).servers:
+        if server.url not in told:
+            well = server.state in ("ready", "starting")
+            why = f": {server.reason}" if server.reason else ""
+            text = f"{server.name}: {server.model} on {server.engine} ({server.backend}) at {server.url}, {server.state}{why}"
+            yield Finding("ok" if well else "warning", "server", text, "" if well else server.next)
+
+
+def _own_server(config: RunConfig) -> Iterator[Finding]:
+    """Whether the server that ``engine.url`` names answers."""
+    engine = config.engine
+    if not engine.url:
+        return
+
+    async def ask() -> Health:
+        offline = config.profile.offline
+        client = engines.client(engine.name, str(engine.url), "", timeout_seconds=PATIENCE_SECONDS, offline=offline)
+        try:
+            return await client.health()
+        finally:
+            await client.aclose()
+
+    try:
+        health = asyncio.run(ask())
+    except LlmcError as error:
+        yield Finding("problem", "server", error.message, error.hint)
+        return
+    if not health.ok:
+        yield Finding("problem", "server", health.reason, advice.command(config, {"engine.url": ""}, target="deploy"))
 
 
 def diagnose(config: RunConfig, found: Probed, *, whole: bool) -> Diagnosis:
@@ -84,7 +128,8 @@ def _whole(config: RunConfig) -> bool:
 def probed(config: RunConfig, *, tools: bool) -> Probed:
     """This machine, as it was at most a few seconds ago."""
     now, binary = time.monotonic(), config.engine.binary or ""
-    key = (tools, config.engine.name if binary else "", binary)
+    asked = os.environ.get("OLLAMA_ENDPOINT", "") or os.environ.get("OLLAMA_HOST", "")
+    key = (tools, config.engine.name if binary else "", binary, asked)
     taken, found = _probes.get(key, (-PROBE_SECONDS, Probed()))
     if now - taken >= PROBE_SECONDS:
         own = {config.engine.name: binary} if binary else {}
@@ -102,9 +147,18 @@ def _weights(config: RunConfig) -> Iterator[Finding]:
     if sources.here(wanted):
         yield Finding("ok", "weights", f"{wanted.path}")
         return
+    if wanted.file.path:
+        if wanted.path.is_file():
+            yield Finding("ok", "weights", f"{wanted.path}, a file of your own")
+        else:
+            published = advice.command(config, {"model.path": ""}, target="deploy" if _whole(config) else "")
+            yield Finding("problem", "weights", f"{wanted.path} is not there", published)
+        return
     folder = state.cache("models")
     free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
-    needed = 2 * wanted.file.bytes if wanted.file.packages else wanted.file.bytes
+    part = wanted.path.with_name(wanted.path.name + ".part")
+    begun = part.stat().st_blocks * 512 if part.is_file() else 0  # its segments have holes between them
+    needed = max(0, (2 * wanted.file.bytes if wanted.file.packages else wanted.file.bytes) - begun)
     text = f"{units.size(wanted.file.bytes)} to download to {folder}, {units.size(free)} free there"
     if free > needed:
         yield Finding("ok", "disk", text)
@@ -128,6 +182,11 @@ def check(config: RunConfig) -> None:
         raise UsageError(
             f"profile.concurrency={profile.concurrency} profile.slot_context_tokens={profile.slot_context_tokens}: "
             "at least 1 and 512 are needed"
+        )
+    if urlsplit(config.engine.url or "").username:
+        raise UsageError(
+            "engine.url has a name or a password in it, which would be shown and kept on record",
+            hint="engine.key_env=VARIABLE names the variable that holds its key",
         )
     if refused := advice.refusal(config, probed(config, tools=False)):
         message, hint = refused

@@ -30,6 +30,8 @@ def pull(config: RunConfig, doctor: Diagnosis) -> Pulled | str:
     wanted = weights(config)
     doctor.require()
     found = None if config.force else sources.here(wanted)
+    if config.engine.url and not found:
+        return f"nothing: the server at {config.engine.url} has its own weights"
     if config.dry_run:
         if found:
             return f"nothing: {wanted.name} is at {wanted.path}"

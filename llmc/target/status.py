@@ -88,14 +88,16 @@ def chosen(name: str | None) -> list[Record]:
 
 def _samples(config: RunConfig) -> Iterator[Status]:
     before: Status | None = None
+    begun = time.monotonic()
     while True:
-        before = sample(config, before)
+        last, begun = begun, time.monotonic()
+        before = sample(config, before, begun - last)
         yield before
         time.sleep(WATCH_SECONDS)
 
 
-def sample(config: RunConfig, before: Status | None) -> Status:
-    """All servers at once; with an earlier sample also their rates."""
+def sample(config: RunConfig, before: Status | None, seconds: float = WATCH_SECONDS) -> Status:
+    """All servers at once; with a sample of so many ``seconds`` ago also their rates."""
 
     async def all_of(found: list[Record]) -> list[Server]:
         return list(await asyncio.gather(*(_look(r, config) for r in found)))
@@ -105,7 +107,7 @@ def sample(config: RunConfig, before: Status | None) -> Status:
     for server in now.servers:
         last, total = earlier.get(server.name), server.activity.output_tokens_total
         if last and total is not None and last.activity.output_tokens_total is not None and last.pid == server.pid:
-            server.output_tokens_per_second = max(0, total - last.activity.output_tokens_total) / WATCH_SECONDS
+            server.output_tokens_per_second = max(0, total - last.activity.output_tokens_total) / seconds
     return now
 
 
@@ -163,11 +165,11 @@ def _state(record: Record, leads: bool, processes: int, healthy: bool, why: str,
     if healthy:
         return "ready" if record.proof else "starting", "" if record.proof else "not proven yet", ""
     if not record.ours:
-        return "unwell", why, f"{stop} forgets it"
+        return "unwell", why, stop
     if leads:
         return ("unwell" if record.proof else "starting"), why, f"llmc logs name={record.name}"
     if processes:
         return "broken", f"its main process is gone, {processes} of its processes live on", stop
     cause = causes.cause(log)
     said = f"it has ended: {cause.line}" if cause.kind else "it has ended"
-    return "gone", said, f"llmc logs name={record.name}; {stop} forgets it"
+    return "gone", said, stop

@@ -1,12 +1,16 @@
 """What the doctor says about machines, word for word: ``golden/`` (LLMC_WRITE_GOLDEN=1 writes it anew)."""
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from described import HOSTS, configured, found
 
+from llmc.engine import records
 from llmc.machine import advice, choose
+from llmc.model import weights
 from llmc.report import plain, tables
 from llmc.schema import RunConfig
 from llmc.target import doctor
@@ -134,6 +138,65 @@ def test_json_has_the_prediction_the_machine_and_every_finding(tmp_path):
 def test_a_configuration_that_cannot_work_ends_with_a_code_that_is_not_zero(tmp_path):
     _, diagnosis = doctored("no_permission", "model=qwen engine=llama_server backend=rocm", tmp_path)
     assert diagnosis.exit_code == 1
+
+
+def test_a_file_of_ones_own_is_there_or_is_a_problem_and_its_size_is_what_is_to_fit(tmp_path, monkeypatch):
+    machine, config = found("none", tmp_path), configured("model=qwen engine=embedded backend=cpu quant=auto")
+    missing = replace(config, model=replace(config.model, path=str(tmp_path / "mine.gguf")))
+    said = {f.subject: f for f in doctor.diagnose(missing, machine, whole=True).findings}
+    assert (said["weights"].level, said["weights"].text) == ("problem", f"{tmp_path / 'mine.gguf'} is not there")
+    assert said["weights"].fix == "llmc deploy model=qwen engine=embedded backend=cpu"
+    (tmp_path / "mine.gguf").write_bytes(bytes(3 << 20))
+    diagnosis = doctor.diagnose(missing, machine, whole=True)
+    assert {f.subject: f.level for f in diagnosis.findings}["weights"] == "ok"
+    assert (diagnosis.fit.weights_bytes, diagnosis.fit.weights_exact) == (3 << 20, True)
+    assert choose.is_small(missing)
+
+
+def test_what_of_a_download_is_here_needs_no_more_room(tmp_path):
+    machine, config = found("none", tmp_path), configured("model=qwen engine=embedded backend=cpu")
+    part = weights(config).path.with_name(weights(config).path.name + ".part")
+    part.parent.mkdir(parents=True)
+    with part.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 256 << 20)
+    large = replace(config.model.files["q4_k_m"], bytes=shutil.disk_usage(tmp_path).free + (128 << 20))
+    config = replace(config, model=replace(config.model, files={"q4_k_m": large}))
+    assert disk(doctor.diagnose(config, machine, whole=False)) == "ok"
+    part.write_bytes(b"")
+    larger = replace(large, bytes=shutil.disk_usage(tmp_path).free + (128 << 20))
+    config = replace(config, model=replace(config.model, files={"q4_k_m": larger}))
+    assert disk(doctor.diagnose(config, machine, whole=False)) == "problem"
+
+
+def disk(diagnosis):
+    return next(f.level for f in diagnosis.findings if f.subject == "disk")
+
+
+def test_a_hint_keeps_what_was_set_besides(tmp_path):
+    config = configured("model=qwen engine=llama_server backend=cpu")
+    config = replace(config, engine=replace(config.engine, kv_cache_type="q8_0", port=9000), allow_cpu=True)
+    assert advice.mending(config, "quant=q8_0") == (
+        "llmc deploy model=qwen engine=llama_server backend=cpu quant=q8_0 "
+        "engine.port=9000 engine.kv_cache_type=q8_0 allow_cpu=true"
+    )
+
+
+def test_doctor_tells_of_servers_on_record_and_of_one_that_was_named_and_does_not_answer(llmc_inside):
+    gone = records.Record("mine", "llama_server", "m", "", "cpu", "http://127.0.0.1:9", 1, 512, ours=True, boot=records.boot())
+    records.write(gone)
+    url = "http://127.0.0.1:9"
+    said = llmc_inside("doctor", "engine=llama_server", f"engine.url={url}").json
+    servers = [(f["level"], f["text"], f["fix"]) for f in said["findings"] if f["subject"] == "server"]
+    assert servers == [
+        ("warning", f"mine: m on llama_server (cpu) at {url}, gone: it has ended", "llmc stop name=mine"),
+        ("problem", f"{url} cannot be reached: All connection attempts failed", "llmc deploy engine=llama_server"),
+    ]
+    assert said["exit_code"] == 1
+
+
+def test_a_password_in_an_address_is_refused_before_it_is_shown(llmc_inside):
+    message, _ = llmc_inside("doctor", "engine=llama_server", "engine.url=http://anna:secret@127.0.0.1:9").usage()
+    assert message.startswith("engine.url has a name or a password in it")
 
 
 def test_doctor_on_this_machine_tells_about_it(llmc_inside):
