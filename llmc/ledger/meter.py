@@ -224,7 +224,8 @@ class LedgerMeter:
     def _warn(self, model: str) -> None:
         if self.ledger.spooling or not (self._budgets.limits and self._config.budget.warn_at):
             return
-        with self.ledger.transaction() as connection:
+        found: list[Warned] = []
+        with suppress(sqlite3.Error), self.ledger.transaction() as connection:  # busy: said after the next call
             found = self._budgets.warnings(connection, self.ledger.run_key(connection, self.run), model)
         for each in found:
             self.warnings.append(each)
@@ -240,12 +241,21 @@ class LedgerMeter:
             return 0
         now_us = period.microseconds(self._clock())
         found = 0
+        self.ledger.drain()  # a call that was settled into the spool is not lost
         with self.ledger.transaction() as connection:
             for orphan, at_us, owner in budget.reservations(connection):
                 if owner != self._owner and _is_gone(owner, (now_us - at_us) / 1e6):
                     self._lost(connection, orphan, at_us, "its process died before the answer")
                     found += 1
         return found
+
+    def _lose_what_is_open(self) -> None:
+        """Calls of this run that were never settled become ``lost`` events; one that was settled into the spool was not lost."""
+        self.ledger.drain()
+        with self.ledger.transaction() as connection:
+            for orphan, at_us, owner in budget.reservations(connection):
+                if owner == self._owner and orphan.run_id == self.run.run_id:
+                    self._lost(connection, orphan, at_us, "the run ended before the answer")
 
     def _lost(self, connection: sqlite3.Connection, orphan: Orphan, at_us: int, reason: str) -> None:
         call = Call(**orphan.call)
@@ -290,10 +300,8 @@ class LedgerMeter:
                 status = "done" if kind is None else "interrupted" if kind in (KeyboardInterrupt, GeneratorExit) else "failed"
                 self._record_stretch()
                 if not self.ledger.spooling:
-                    with self.ledger.transaction() as connection:
-                        for orphan, at_us, owner in budget.reservations(connection):
-                            if owner == self._owner and orphan.run_id == self.run.run_id:
-                                self._lost(connection, orphan, at_us, "the run ended before the answer")
+                    with suppress(sqlite3.Error, LedgerError):  # busy: the next run sees that this process is gone
+                        self._lose_what_is_open()
                 self.run = replace(self.run, ended_us=period.microseconds(self._clock()), status=status)
                 self.ledger.end(self.run)
             finally:

@@ -388,6 +388,20 @@ def test_without_a_budget_a_ledger_that_cannot_be_written_stops_nothing_and_lose
         assert [r.status for r in ledger.runs()] == ["done"]
 
 
+def test_a_call_settled_while_the_ledger_was_held_is_not_lost(path):
+    limited = budget(run=LimitConfig(requests=9))
+    with open_meter(config(path, budget=limited)) as meter:
+        meter.reserve(cloud(), prompt_tokens=1000, max_output_tokens=300)
+        blocker = sqlite3.connect(path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        meter.ledger.connection.execute("PRAGMA busy_timeout = 1")
+        meter.settle(cloud(), OK)
+        blocker.execute("ROLLBACK")
+        blocker.close()
+    with Ledger.read(path) as ledger:
+        assert [(e.status, e.cost_pico) for e in ledger.events()] == [("ok", money.pico("0.00021"))]
+
+
 outcomes = st.builds(
     Outcome,
     st.sampled_from(["ok", "failed", "cached"]),
