@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 NEW_NAMES = "gen_ai_latest_experimental"
 WRITE_SECONDS = 5.0  # between two writes of the Prometheus file; node_exporter is asked every 15 s by default
+ENDPOINTS = (  # where the exporters send to, as their library reads it; without any of them to port 4318 of this machine
+    "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)  # fmt: skip
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 ATTRIBUTES: dict[str, Callable[[Event], Any]] = {
@@ -138,12 +141,13 @@ class OpenTelemetry:
 
 
 def _over_http(run: Run, offline: bool, on_warning: Callable[[str], None]) -> OpenTelemetry:
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
-    if offline and urlsplit(endpoint).hostname not in LOOPBACK:
-        raise UsageError(
-            f"monitor.otel would send to {endpoint}: this profile opens no connection to another machine",
-            hint="a collector on this machine, or profile=hybrid",
-        )
+    for name in ENDPOINTS if offline else ():
+        endpoint = os.environ.get(name)
+        if endpoint and urlsplit(endpoint).hostname not in LOOPBACK:
+            raise UsageError(
+                f"monitor.otel would send to {name}={endpoint}: this profile opens no connection to another machine",
+                hint="a collector on this machine, or profile=hybrid",
+            )
     try:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

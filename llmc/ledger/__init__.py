@@ -77,7 +77,10 @@ class Ledger:
         ledger = cls(path, read_only=True)
         if ledger.spooling or not path.is_file():
             return ledger._from_spool()
-        version = ledger.connection.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            version = ledger.connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"cannot use the ledger {path}: {error}", hint="ledger=PATH names another one") from error
         if version != len(tables.MIGRATIONS) or spool.waiting(path):
             with suppress(LedgerError):  # a ledger of somebody else, readable all the same
                 cls.open(path).close()
@@ -275,6 +278,10 @@ class Ledger:
     def unknown_prices(self, where: Filter = EVERYTHING) -> list[UnknownPrice]:
         """What could not be priced, and why."""
         return query.unknown_prices(self.connection, where)
+
+    def repricings(self) -> list[str]:
+        """The repricings that :class:`Filter` can ask for, the oldest first."""
+        return query.repricings(self.connection)
 
     def documents(self, where: Filter = EVERYTHING, by: Sequence[str] = ()) -> list[DocumentTotals]:
         """Sums over documents, one per group."""

@@ -160,25 +160,35 @@ COUNT(DISTINCT e.document), MIN(e.at_us), MAX(e.at_us)
 
 def totals(connection: sqlite3.Connection, where: Filter, by: Sequence[str]) -> list[Totals]:
     source, condition, values = _from("events", where, by, "at_us", GROUPS)
-    source += " JOIN prices p ON p.price = e.price" if not where.repricing else ""
-    cost = "e.cost_pico"
-    if where.repricing:
-        source += (
-            " LEFT JOIN repricings x ON x.event = e.event AND x.repricing_id = :repricing"
-            " JOIN prices p ON p.price = COALESCE(x.price, e.price)"
-        )
-        cost = "(CASE WHEN x.event IS NULL THEN e.cost_pico ELSE x.cost_pico END)"
-        values["repricing"] = where.repricing
+    source, cost = _priced(source, values, where)
     rows = _grouped(connection, _EVENT_SUMS.format(cost=cost), source, condition, values, by, GROUPS)
     return [Totals(key, *rest) for key, rest in rows if rest[0]]
 
 
+def _priced(source: str, values: dict[str, Any], where: Filter) -> tuple[str, str]:
+    """The source joined with its prices ``p``, and what an event cost: as recorded, or by the repricing asked for."""
+    if not where.repricing:
+        return f"{source} JOIN prices p ON p.price = e.price", "e.cost_pico"
+    values["repricing"] = where.repricing
+    source += (
+        " LEFT JOIN repricings x ON x.event = e.event AND x.repricing_id = :repricing"
+        " JOIN prices p ON p.price = COALESCE(x.price, e.price)"
+    )
+    return source, "(CASE WHEN x.event IS NULL THEN e.cost_pico ELSE x.cost_pico END)"
+
+
+def repricings(connection: sqlite3.Connection) -> list[str]:
+    """The repricings that are on record, the oldest first."""
+    return [row[0] for row in connection.execute("SELECT DISTINCT repricing_id FROM repricings ORDER BY 1")]
+
+
 def unknown_prices(connection: sqlite3.Connection, where: Filter) -> list[UnknownPrice]:
     source, condition, values = _from("events", where, (), "at_us", GROUPS)
+    source, cost = _priced(source, values, where)
     found = connection.execute(
         f"SELECT e.provider, e.model, p.price_source, COUNT(*), COALESCE(SUM(e.prompt_tokens), 0),"
-        f" COALESCE(SUM(e.output_tokens), 0) FROM {source} JOIN prices p ON p.price = e.price"
-        f" WHERE {condition} AND e.cost_pico IS NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3",
+        f" COALESCE(SUM(e.output_tokens), 0) FROM {source}"
+        f" WHERE {condition} AND {cost} IS NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3",
         values,
     )
     return [UnknownPrice(*row) for row in found]

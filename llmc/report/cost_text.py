@@ -46,6 +46,8 @@ def report(spending: Spending, worth: Worth, by: Sequence[str]) -> Report:
     label = {"all": "all that is on record", "run": f"run {spending.where.run_id}"}.get(
         spending.window.kind, spending.window.label
     )
+    only = [f"{name} {value}" for name in ("project", "tag", "model") if (value := getattr(spending.where, name)) is not None]
+    label += f" ({', '.join(only)} only)" if only else ""
     sections = _sections(spending, worth, by) if spending.rows else []
     return Report(
         title=f"What it cost: {label}",

@@ -53,7 +53,10 @@ def made(ledger: Ledger, config: RunConfig, now: datetime | None = None) -> Repo
     """The report of a period, as configured."""
     tz, now = period.zone(config.timezone), now or budget.now()
     only = config.cost
-    where = Filter(project=only.project, tag=only.tag, model=only.model, run_id=only.run, repricing=config.repricing)
+    if config.repricing and config.repricing not in (known := ledger.repricings()):
+        last = f"repricing={known[-1]}" if known else "llmc cost reprice makes one"
+        raise UsageError(f"repricing={config.repricing} is not on record", hint=last)
+    where = Filter(project=_project(config), tag=only.tag, model=only.model, run_id=only.run, repricing=config.repricing)
     by = [name.strip() for name in config.by.split(",") if name.strip()]
     if len(set(by)) < len(by):
         raise UsageError(f"by={config.by} names something twice")
@@ -65,3 +68,8 @@ def made(ledger: Ledger, config: RunConfig, now: datetime | None = None) -> Repo
         asked = spending.window(config.period, now, tz)
     found = spending.read(ledger, asked, where, now=now, tz=tz, by=by)
     return cost_text.report(found, worth.worth(ledger, found, config, now, tz), by)
+
+
+def _project(config: RunConfig) -> str | None:
+    """The one that is asked about: ``cost.project``, or the one that is worked for, unless none was named."""
+    return config.cost.project or (config.project if config.project != RunConfig.project else None)

@@ -178,7 +178,7 @@ def test_by_run_is_the_last_one(reported, ledger):
     assert reported("period=run", "cost.run=run-1").spending.whole().cost.pico == 210_000_000
 
 
-@pytest.mark.parametrize("only", ["cost.project=other", "cost.tag=none", "cost.model=none"])
+@pytest.mark.parametrize("only", ["cost.project=other", "project=other", "cost.tag=none", "cost.model=none"])
 def test_a_filter_leaves_the_rest_out(reported, only):
     assert reported(cloud(), only).spending.whole() is None
 
@@ -188,7 +188,7 @@ def test_a_filter_leaves_the_rest_out(reported, only):
     [
         ("cost.max_utilisation=2", "max_utilisation"), ("cost.estimate_spread=x", "estimate_spread"), ("cost.uses=0", "uses"),
         ("cost.cloud=gpt", "names no provider"), ("price.hardware.rent_usd_per_month=-1", "below 0"),
-        ("by='tier,tier'", "twice"),
+        ("by='tier,tier'", "twice"), ("repricing=typo", "repricing=typo is not on record"),
     ],
 )  # fmt: skip
 def test_a_number_that_makes_no_sense_is_named(reported, word, said):

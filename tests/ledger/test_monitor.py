@@ -108,8 +108,9 @@ def test_a_collector_that_is_not_there_is_said_once_and_stops_nothing(path, monk
     assert said[0].startswith("monitor.otel: ")
 
 
-def test_a_profile_that_stays_on_this_machine_tells_no_other(path, monkeypatch):
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example.org")
+@pytest.mark.parametrize("what", ["", "TRACES_", "METRICS_"])
+def test_a_profile_that_stays_on_this_machine_tells_no_other(path, monkeypatch, what):
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{what}ENDPOINT", "https://collector.example.org")
     with pytest.raises(UsageError, match=r"collector\.example\.org"):
         open_meter(config(path, monitor=MonitorConfig(otel=True), profile=ProfileConfig("local", offline=True)))
 

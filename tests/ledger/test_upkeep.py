@@ -9,7 +9,7 @@ import pytest
 from rows_to_record import NOON_US, event, run
 
 from llmc import money, price
-from llmc.errors import InputError, UsageError
+from llmc.errors import InputError, LedgerError, UsageError
 from llmc.ledger import Filter, Ledger, Stretch, spool
 from llmc.ledger.meter import CACHED
 from llmc.ledger.reconcile import reconcile
@@ -107,6 +107,9 @@ def test_repricing_adds_a_second_opinion_and_leaves_the_first(ledger):
     assert (again.cost_pico, again.unknown_cost) == (found.after_pico, 0)
     sources = ledger.totals(Filter(repricing=found.repricing_id), ("price_source",))
     assert {t.key[0] for t in sources} == {"contract 7", price.list_source(), CACHED.price_source}
+    assert len(ledger.unknown_prices()) == 1
+    assert ledger.unknown_prices(Filter(repricing=found.repricing_id)) == []
+    assert ledger.repricings() == [found.repricing_id]
     assert not failed(ledger)
 
 
@@ -194,6 +197,12 @@ def test_the_commands(llmc_inside, ledger, path, tmp_path):
         assert [e.event_id for e in again.events()][-1] == "spooled elsewhere"
     assert "verify | reprice" in llmc_inside("cost", "--help").ok().stdout
     assert llmc_inside("cost", "verify", f"ledger={tmp_path / 'none'}").error(1)[0].startswith("no ledger at")
+
+
+def test_a_file_that_is_no_ledger_is_said_to_be_none(tmp_path):
+    (tmp_path / "notes.md").write_text("# Mine\n" * 100)
+    with pytest.raises(LedgerError, match="not a database"):
+        Ledger.read(tmp_path / "notes.md")
 
 
 def test_a_damaged_ledger_fails_verify(llmc_inside, ledger, path):
