@@ -127,6 +127,8 @@ class Month:
     """Busy seconds of a local model / seconds that have passed in the month."""
     tokens_per_second: Fraction | None
     """Prompt tokens that local models read in a busy second, their answers included."""
+    speed_assumed: bool = False
+    """It was not measured but configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +142,19 @@ class Local:
     """Electricity, marginal."""
     basis: str
     """Of the electricity: measured, estimated or unknown."""
+    always_on: bool = False
+    """The machine is there for llmc alone, so what it draws all month belongs to the cost."""
 
     @property
     def complete(self) -> bool:
-        return self.hardware_usd is not None and self.usd_per_million is not None
+        return not self.missing
 
     @property
     def missing(self) -> list[str]:
         """What is not known, in words."""
         missing = ["hardware"] if self.hardware_usd is None else []
-        return missing + (["electricity"] if self.usd_per_million is None else [])
+        missing += ["electricity"] if self.usd_per_million is None else []
+        return missing + (["idle electricity"] if self.always_on and self.idle_usd is None else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,12 +375,16 @@ def _month(around: Spending, cost: "CostConfig", assumptions: list[Assumption]) 
         busy_seconds=busy,
         utilisation=min(Fraction(1), Fraction(busy) / Fraction(passed)) if passed else Fraction(0),
         tokens_per_second=speed,
+        speed_assumed=cost.local_tokens_per_second is not None,
     )
 
 
 def _local(around: Spending, month: Month, config: "RunConfig", assumptions: list[Assumption]) -> Local:
     per_million, basis = _electricity(around, month, config, assumptions)
-    return Local(_hardware(config.price.hardware, assumptions), _idle(around, month, config, assumptions), per_million, basis)
+    idle, always_on = _idle(around, month, config, assumptions), config.cost.always_on
+    if always_on and idle is not None and basis == "measured":
+        basis = "estimated"  # what it draws while none works is configured
+    return Local(_hardware(config.price.hardware, assumptions), idle, per_million, basis, always_on)
 
 
 def _electricity(

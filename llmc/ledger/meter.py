@@ -250,7 +250,7 @@ class LedgerMeter:
         return found
 
     def _lose_what_is_open(self) -> None:
-        """Calls of this run that were never settled become ``lost`` events; one that was settled into the spool was not lost."""
+        """Calls of this run that were never settled become ``lost`` events; one that is settled in the spool does not."""
         self.ledger.drain()
         with self.ledger.transaction() as connection:
             for orphan, at_us, owner in budget.reservations(connection):

@@ -128,7 +128,8 @@ def _ours(ledger: Ledger, start_us: int, end_us: int, provider: str, known: Iter
             continue
         name = next((n for n in (served, model) if n in names), model)
         sums, unknown = found.get(name, (Sums(), 0))
-        sums.add("usd", group.cost_pico)
+        if group.unknown_cost < group.attempts:  # else nothing is known, which is not nothing
+            sums.add("usd", group.cost_pico)
         sums.add("requests", group.attempts)
         sums.add("input_tokens", group.prompt_tokens)
         sums.add("output_tokens", group.output_tokens)

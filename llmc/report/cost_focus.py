@@ -1,8 +1,9 @@
 """Spending as FOCUS 1.2 (the FinOps Open Cost and Usage Specification): a row per day, model and kind of token.
 
 The names that 1.3 gives to providers stand beside those of 1.2. For local work nobody sends a bill: ``BilledCost`` is 0 and
-``EffectiveCost`` is electricity and the share of the hardware that was busy; what was idle is a row of its own. Requests of
-unknown cost are left out, as FOCUS has no empty ``BilledCost`` and llmc does not write 0 for what it does not know.
+``EffectiveCost`` is electricity and the share of the hardware that was busy; what was idle are rows of their own. Requests of
+unknown cost are left out, as FOCUS has no empty ``BilledCost`` and llmc does not write 0 for what it does not know; the
+hardware that they kept busy is a row of its own.
 """
 
 import json
@@ -56,10 +57,13 @@ def rows(ledger: Ledger, spending: Spending, comparison: Comparison, tz: tzinfo)
     local_seconds = sum(s.seconds for s in found if s.key[BY.index("backend_kind")] == "local")
     hardware = _period_hardware(spending, comparison)
     busy = hardware * comparison.month.utilisation if local_seconds else Fraction(0)
+    charged = Fraction(0)  # seconds of local requests that have a row
     for sums in found:
         shared = dict(zip(BY, sums.key, strict=True))
         if sums.unknown_cost == sums.attempts:
             continue
+        if shared["backend_kind"] == "local":
+            charged += Fraction(sums.seconds)
         share = (
             busy * Fraction(sums.seconds) / Fraction(local_seconds)
             if shared["backend_kind"] == "local" and busy
@@ -77,8 +81,19 @@ def rows(ledger: Ledger, spending: Spending, comparison: Comparison, tz: tzinfo)
                 comparison.cloud,
                 spending,
             )
-    if hardware - busy > 0:
-        yield _idle(spending, by_label, round((hardware - busy) * money.PICO_PER_USD))
+    unpriced = busy * (1 - charged / Fraction(local_seconds)) if local_seconds else Fraction(0)
+    for sku, what, usd in (
+        ("busy", "Hardware of this machine while requests of unknown cost were served", unpriced),
+        ("idle", "Hardware of this machine while no model worked", hardware - busy),
+        ("idle-electricity", "Electricity of this machine while no model worked", _idle_electricity(spending)),
+    ):
+        if pico := round(usd * money.PICO_PER_USD):
+            yield _machine(spending, by_label, sku, what, pico)
+
+
+def _idle_electricity(spending: Spending) -> Fraction:
+    """Dollars, as far as they are known."""
+    return Fraction(spending.idle.pico if spending.idle else 0, money.PICO_PER_USD)
 
 
 def _period_hardware(spending: Spending, comparison: Comparison) -> Fraction:
@@ -174,8 +189,8 @@ def _row(
     return [values.get(column) for column in COLUMNS]
 
 
-def _idle(spending: Spending, days: dict[str, Period], pico: int) -> list[object]:
-    """What the hardware cost while no model worked."""
+def _machine(spending: Spending, days: dict[str, Period], sku: str, what: str, pico: int) -> list[object]:
+    """What the machine cost beside the requests."""
     ordered = list(days.values())
     whole = Period("day", "", ordered[0].start_us, ordered[-1].end_us)
     values = {
@@ -187,7 +202,7 @@ def _idle(spending: Spending, days: dict[str, Period], pico: int) -> list[object
         **dict.fromkeys(("ServiceProviderName", "HostProviderName"), "self"),
         "BillingCurrency": "USD",
         "ChargeCategory": "Usage",
-        "ChargeDescription": "Hardware of this machine while no model worked",
+        "ChargeDescription": what,
         "ChargeFrequency": "Recurring",
         "EffectiveCost": money.usd(pico),
         "PricingCategory": "Other",
@@ -196,10 +211,10 @@ def _idle(spending: Spending, days: dict[str, Period], pico: int) -> list[object
         "ServiceCategory": "AI and Machine Learning",
         "ServiceName": "this machine",
         "ServiceSubcategory": "Generative AI",
-        "SkuId": "idle",
-        "SkuPriceId": "idle",
+        "SkuId": sku,
+        "SkuPriceId": sku,
         "Tags": "{}",
-        "x_CostSource": "override",
+        "x_CostSource": "energy" if sku == "idle-electricity" else "override",
         "x_RunId": spending.where.run_id,
     }
     return [values.get(column) for column in COLUMNS]

@@ -146,7 +146,7 @@ def verdict(spending: Spending, c: Comparison) -> str:
     whole = spending.whole()
     if whole is None:
         return "Nothing was spent in this period: no model was asked for anything."
-    if not whole.cost.pico and not whole.cost.unknown:
+    if not spending.paid.pico and not spending.paid.unknown:
         cached = whole.sums.cached
         answered = f"{cached:,} answer{'s' * (cached != 1)} came from the cache" if cached else "what was asked cost nothing"
         return f"Nothing was spent in this period: {answered}."
@@ -170,7 +170,7 @@ def verdict(spending: Spending, c: Comparison) -> str:
     if c.verdict == "cloud":
         return f"Cloud would be cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}."
     if not c.local.complete:
-        alone = "electricity" if c.local.usd_per_million is not None else "hardware"
+        alone = _and([w for w in ("hardware", "electricity") if w not in c.local.missing])
         return (
             f"On {alone} alone local is cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}; "
             f"{_and(c.local.missing)} is not known and not counted."
@@ -188,7 +188,7 @@ def more(spending: Spending, worth: Worth) -> list[str]:
     c = worth.comparison
     found = []
     whole = spending.whole()
-    if c.drivers is not None and c.cloud is not None and (c.local.complete or c.local.hardware_usd is not None):
+    if c.drivers is not None and c.local.hardware_usd is not None:
         found.append(_wins_above(c))
         if c.capacity is not None and c.break_even is not None and c.break_even > c.capacity:
             found.append(f"That is more than this machine can read in a month ({tokens(c.capacity)} tokens).")
@@ -196,10 +196,11 @@ def more(spending: Spending, worth: Worth) -> list[str]:
             wins = f"above {tokens(c.hybrid_break_even)} tokens" if c.hybrid_break_even is not None else "at no volume"
             share = percent(c.month.fallback_share)
             found.append(f"With {share} of the tokens falling back to the cloud, local first wins {wins}.")
-    elif c.drivers is not None and c.local.missing and whole:
+    if c.drivers is not None and c.local.missing and whole:
         keys = {
             "hardware": "price.hardware",
             "electricity": "power.tariff_usd_per_kwh, and power.busy_watts where no sensor is",
+            "idle electricity": "power.idle_watts and power.tariff_usd_per_kwh",
         }
         found.append(f"To be told: {_and([keys[name] for name in c.local.missing])}.")
     if worth.value is not None and not worth.value.why_unknown:
@@ -213,6 +214,8 @@ def more(spending: Spending, worth: Worth) -> list[str]:
 def _wins_above(c: Comparison) -> str:
     if c.break_even is None:
         return "Local wins at no volume: each further token costs more here than there."
+    if not c.local.complete:
+        return f"Local wins above {tokens(c.break_even)} tokens a month at best: {_and(c.local.missing)} is not known."
     if not c.break_even:
         return "Nothing is fixed, so the volume does not matter."
     span = ""
@@ -227,8 +230,14 @@ def _value_sentence(v: Value) -> str:
         return "The views save their readers nothing: they are as long as the originals."
     net = dollars(v.made.net_usd(v.uses), estimated=True, at_least=False)
     uses = "one use" if v.uses == 1 else f"{v.uses} uses"
-    below = f"not worth it below {needed:,} uses" if needed > 1 else "it pays from the first use"
+    least = "at least " if v.paid.unknown else ""  # what is not known of the cost only raises it
+    below = (
+        f"not worth it below {least}{needed:,} uses" if needed > 1 else f"it pays from the first use{' at best' * bool(least)}"
+    )
     prefix = "at most " if v.paid.unknown else ""
+    if v.made.net_usd(v.uses) < 0:
+        short = dollars(-v.made.net_usd(v.uses), estimated=True)
+        return f"Compressing cost {least}{short} more than {uses} of each view by {v.reader} saves; {below}."
     return f"Compressing is worth {prefix}{net} after {uses} of each view by {v.reader}; {below}."
 
 
@@ -606,7 +615,8 @@ def _local(spending: Spending, c: Comparison) -> Section | None:
         rows.insert(3, ("of that, for time in which a model worked", dollars(busy), "by busy seconds"))
         rows.insert(4, ("of that, for idle time", dollars(c.local.hardware_usd - busy), "the rest"))
     if c.month.tokens_per_second is not None:
-        rows.append(("reads, tokens a second", f"{float(c.month.tokens_per_second):,.0f}", "measured"))
+        told = "as configured" if c.month.speed_assumed else "measured"
+        rows.append(("reads, tokens a second", f"{float(c.month.tokens_per_second):,.0f}", told))
     tables = [Table(f"Local work in {c.month.label}", ["", "value", "basis"], rows, ["value"])]
     if spending.energy:
         lines = [

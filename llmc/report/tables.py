@@ -5,6 +5,7 @@ Everything that comes from documents or archives is printed as plain characters:
 
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from typing import Any
@@ -634,7 +635,9 @@ def _(result: Costs, console: Console) -> None:
         shown = Table(box=None, pad_edge=False, header_style="bold", title=one_line(table.caption), title_justify="left")
         for i in kept:
             right = table.columns[i] in table.numbers
-            shown.add_column(one_line(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right)
+            # A narrow head leaves room for names, which are what is wide.
+            head = "\n".join(textwrap.wrap(one_line(table.columns[i]), 12)) if right else one_line(table.columns[i])
+            shown.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=right)
         for row in table.rows:
             shown.add_row(*(Text(one_line(row[i])) for i in kept))
         console.print(shown)

@@ -55,6 +55,40 @@ def test_near_the_break_even_it_says_that_it_cannot_tell(reported):
     assert found.verdict.startswith("Neither is clearly cheaper at your volume")
 
 
+def test_without_the_price_of_electricity_the_break_even_is_the_least_it_can_be(reported):
+    found = reported(local(), "price.hardware.rent_usd_per_month=100", ACME, "cost.cloud=acme/cloud")
+    assert found.more[0] == "Local wins above 100.0M tokens a month at best: electricity is not known."
+    assert found.more[1].startswith("To be told: power.tariff_usd_per_kwh")
+
+
+def test_what_an_idle_machine_draws_all_month_is_not_nothing_because_nobody_said(reported):
+    found = reported(ten_million(), *EXAMPLE, "cost.always_on=true")
+    assert found.worth.comparison.local.missing == ["idle electricity"]
+    assert "power.idle_watts" in " ".join(found.more)
+    told = reported(*EXAMPLE, "cost.always_on=true", "power.idle_watts=50", "power.tariff_usd_per_kwh=0.30")
+    assert told.worth.comparison.local.complete
+    assert told.worth.comparison.local.basis == "estimated"
+
+
+def test_a_configured_speed_is_not_called_measured(reported):
+    found = reported(local(), "cost.local_tokens_per_second=10")
+    rows = [row for s in found.sections if s.name == "local" for row in s.tables[0].rows]
+    assert ("reads, tokens a second", "10", "as configured") in rows
+
+
+def test_compressing_that_has_not_paid_yet_is_a_cost(reported):
+    rows = (cloud(cost_pico=10**12), document(source_tokens=1_000_000, view_tokens=300_000))
+    found = reported(*rows, "cost.downstream=openai/gpt-4o-mini")
+    assert "Compressing cost ~$0.90 more than one use of each view by openai/gpt-4o-mini saves;" in found.more[-1]
+
+
+def test_tables_leave_room_for_names_on_a_narrow_terminal(reported):
+    found = reported(cloud(), local(), *EXAMPLE, "cost.cloud=openai/gpt-4o-mini")
+    console = Console(width=80, record=True, file=io.StringIO())
+    tables._render(target.Costs(found, "-"), console)
+    assert "openai/gpt-4o-mini  " in console.export_text().split("The same month in each way")[1]
+
+
 def test_local_that_costs_more_per_token_wins_at_no_volume(reported):
     found = reported(measured(prompt_tokens=10_000_000, output_tokens=0, cost_pico=20 * 10**12), *EXAMPLE)
     assert found.worth.comparison.break_even is None
@@ -315,7 +349,19 @@ def test_focus_has_every_mandatory_column_and_adds_up(reported, ledger):
     assert kinds == {"Input tokens": "0.00015", "Output tokens": "0.00006"}
     hardware = Decimal(100) * Decimal(str(found.spending.seconds)) / (730 * 3600)
     total = sum(Decimal(row["EffectiveCost"]) for row in rows)
-    assert abs(total - (Decimal("0.00321") + hardware)) < Decimal("1e-9")
+    assert abs(total - (Decimal("0.00331") + hardware)) < Decimal("1e-9")
+
+
+@pytest.mark.parametrize("rows", [(local(),), (local(), measured()), (cloud(),)])
+def test_focus_has_all_of_the_hardware_whatever_its_requests_cost(reported, ledger, rows):
+    from datetime import UTC
+
+    found = reported(*rows, stretch(idle_pico=None), *EXAMPLE)
+    text = cost_files.table_csv(cost_focus.rows(ledger, found.spending, found.worth.comparison, UTC))
+    total = sum(Decimal(row["EffectiveCost"]) for row in csv.DictReader(io.StringIO(text)))
+    hardware = Decimal(100) * Decimal(str(found.spending.seconds)) / (730 * 3600)
+    requests = Decimal(found.spending.whole().cost.pico).scaleb(-12)
+    assert abs(total - hardware - requests) < Decimal("1e-9")
 
 
 def test_the_same_ledger_gives_the_same_files(hostile):

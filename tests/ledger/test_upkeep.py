@@ -147,6 +147,13 @@ def test_an_export_is_compared_model_by_model(two_calls, tmp_path):
     assert found.total.theirs.usd_pico == money.pico("1.5004")
 
 
+def test_calls_of_unknown_cost_are_not_held_to_have_been_free(two_calls, tmp_path):
+    two_calls.record(priced("my-model"))
+    (tmp_path / "usage.csv").write_text("date,model,usage\n2026-11-23,my-model,0.5\n")
+    line = next(x for x in reconcile(two_calls, tmp_path / "usage.csv", "openai", {}).models if x.model == "my-model")
+    assert (line.ours.usd_pico, line.unknown_cost, line.drift_percent("usd_pico")) == (None, 1, None)
+
+
 def test_openais_costs_and_usage_are_known(two_calls, tmp_path):
     start = NOON_US // 1_000_000 - 12 * 3600
     bucket = {"object": "bucket", "start_time": start, "end_time": start + 86400}
