@@ -167,7 +167,9 @@ def _weights(config: RunConfig) -> Iterator[Finding]:
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """What the configuration leaves to ``auto``, chosen for this machine."""
+    """What the configuration leaves to ``auto``, chosen for this machine; a cloud does not run on it."""
+    if config.engine.cloud:
+        return config
     found = probed(config, tools=False)
     searching = "auto" in (config.engine.name, config.backend.name)
     if not choose.needs_no_search(config, found) and (searching or not _quick(config)):
