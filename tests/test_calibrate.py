@@ -60,6 +60,7 @@ def test_half_of_the_views_is_reported_and_each_planted_error_counted_once(texts
     assert low == 0 < high < 0.2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others(texts: Path):
     first, again, other = (calibrate(config(texts, seed=seed)) for seed in (3, 3, 4))
     assert first.kinds == again.kinds

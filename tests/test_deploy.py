@@ -88,6 +88,7 @@ def one(llmc, name):
     return server
 
 
+@pytest.mark.slow
 def test_a_real_server_is_started_proven_used_watched_and_stopped(llmc_inside, servers, weights, real_llama_server, corpus):
     words = ("engine=llama_server", f"engine.binary={real_llama_server}", *SMALL)
     report = llmc_inside("deploy", *words).ok().json
@@ -118,6 +119,7 @@ def test_a_real_server_is_started_proven_used_watched_and_stopped(llmc_inside, s
     assert not servers.joinpath(report["name"]).exists()
 
 
+@pytest.mark.slow
 def test_two_names_run_side_by_side_and_are_stopped_one_by_one(llmc_inside, direct, vllm):
     for name in ("one", "two"):
         direct.deploy(f"name={name}", *vllm)
@@ -132,6 +134,7 @@ def test_two_names_run_side_by_side_and_are_stopped_one_by_one(llmc_inside, dire
     assert direct.status() == []
 
 
+@pytest.mark.slow
 def test_two_deploys_of_one_name_at_once_make_one_server(llmc, vllm):
     both = [llmc.start("deploy", *vllm) for _ in range(2)]
     reports = [json.loads(each.communicate(timeout=60)[0]) for each in both]
@@ -168,6 +171,7 @@ def test_a_server_that_has_ended_is_gone_with_its_reason_and_its_name_is_free(di
     assert direct.stop()[0]["outcome"] == "stopped"
 
 
+@pytest.mark.slow
 def test_llmc_killed_during_deploy_leaves_a_server_that_status_shows_and_the_next_deploy_takes(
     llmc, direct, vllm, tmp_path, monkeypatch
 ):
@@ -249,6 +253,7 @@ def test_following_a_log_ends_with_its_server(llmc, direct, vllm):
     assert following.returncode == 0
 
 
+@pytest.mark.slow
 def test_watching_gives_a_document_a_second_with_rates(llmc, direct, vllm):
     direct.deploy(*vllm)
     watching = llmc.start("status", "watch=true")

@@ -1,8 +1,11 @@
 """llmc diff: each document of two archives once, what became of its view in words, facts and checks, and nothing invented."""
 
+import shutil
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from running import Runner
 
 from llmc.archive import Archive
 from llmc.diff import compare, words
@@ -19,19 +22,27 @@ BOARD = (
 MAIL = BOARD.replace("board", "committee").replace("Lena Fischer", "Ana Duarte")
 
 
-@pytest.fixture
-def archives(llmc_inside):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Before: board, mail, old. After: board in a shorter view, mail under another name, new."""
-    folder = llmc_inside.cwd / "in"
+    llmc = Runner(tmp_path_factory.mktemp("made"))
+    folder = llmc.cwd / "in"
     folder.mkdir()
     for name, text in (("board.md", BOARD), ("mail.md", MAIL), ("old.md", "gone"), ("same.md", "stays")):
         (folder / name).write_text(text)
     common = ("view=extract", "quiet=true", "view.min_source_tokens=20", "input=in")
-    llmc_inside("compress", "output=a.llmc", *common).ok()
+    llmc("compress", "output=a.llmc", *common).ok()
     (folder / "mail.md").rename(folder / "renamed.md")
     (folder / "old.md").unlink()
     (folder / "new.md").write_text("fresh")
-    llmc_inside("compress", "output=b.llmc", "view.target_ratio=3", "policy=gist", *common).ok()
+    llmc("compress", "output=b.llmc", "view.target_ratio=3", "policy=gist", *common).ok()
+    return llmc.cwd
+
+
+@pytest.fixture
+def archives(made, llmc_inside):
+    """``llmc`` beside a copy of the two archives and the folder they were made from."""
+    shutil.copytree(made, llmc_inside.cwd, dirs_exist_ok=True)
     return llmc_inside
 
 
@@ -85,6 +96,7 @@ def test_the_table_fits_100_columns_and_marks_words_without_colour(archives):
     assert "facts +" in text
 
 
+@pytest.mark.slow
 def test_many_documents_are_counted_whole_and_listed_in_part(tmp_path, llmc_inside, monkeypatch):
     from llmc import diff
 

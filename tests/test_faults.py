@@ -249,11 +249,12 @@ def survive(scene: Scene, faults: Sequence[str]) -> None:
         scene.kill_server()
 
 
+@pytest.mark.slow
 def test_a_fault_of_each_costly_kind_costs_nothing_but_time(llmc, tmp_path: Path):
     survive(Scene(tmp_path, llmc, random.Random(4)), ["500", "kill llmc", "drop", "kill the server", "disk", "two"])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_three_hundred_faults_in_one_long_run(llmc, tmp_path: Path):
     rng = random.Random(300)
     survive(Scene(tmp_path, llmc, rng), rng.choices(list(KINDS), weights=list(KINDS.values()), k=300))

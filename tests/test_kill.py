@@ -57,6 +57,7 @@ def done(archive: Path) -> tuple[set[str], set[str]]:
     return stored, views
 
 
+@pytest.mark.slow
 def test_five_kills_lose_nothing(tmp_path: Path):
     documents = write_documents(tmp_path / "in", 300)
     rng = random.Random(1)

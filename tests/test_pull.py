@@ -163,6 +163,7 @@ def test_a_server_error_that_passes_is_tried_again(pull, fake, root):
     assert [line["status"] for line in downloads(server)] == [502, 206]
 
 
+@pytest.mark.slow
 def test_a_pull_killed_five_times_fetches_less_than_a_tenth_twice(pull, fake, root):
     """SIGKILL of the whole llmc process at five random moments, four connections open; the server counts what it sent."""
     content = random.Random(2).randbytes(32_000_000)
@@ -437,6 +438,7 @@ def test_an_index_without_the_version_is_named_by_the_pin(pull, fake, root):
     assert message == "the package index has no wheel tiny==2.0"
 
 
+@pytest.mark.slow
 def test_two_pulls_at_once_download_once(pull, fake, root):
     server = fake("file_server", "--root", root, "--slow", 1_000_000)
     both = [pull.start(server) for _ in range(2)]
@@ -562,6 +564,7 @@ def pulls(server):
     return [line for line in server.log if line["path"] == "/api/pull"]
 
 
+@pytest.mark.slow
 def test_an_ollama_server_pulls_into_its_own_store_and_only_once(by_ollama, fake):
     server = fake("ollama_server", "--library", "tiny:8b-q8_0")
     said = by_ollama(server).ok().json

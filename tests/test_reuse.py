@@ -226,6 +226,7 @@ def test_the_same_command_again_makes_nothing_of_what_was_shared(compress: Runne
     assert (summary.documents_viewed, engine.prompts) == (0, [])
 
 
+@pytest.mark.slow
 def test_the_command_line_has_the_cache_and_shares_it_between_archives(llmc_inside, fake, tmp_path: Path):
     server = fake("cloud")
     (tmp_path / "in").mkdir()

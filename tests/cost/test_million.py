@@ -38,7 +38,7 @@ def filled(path: Path, count: int) -> None:
                     ledger.insert(connection, runs[i % 40], row)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_million_events_are_reported_in_flat_memory(tmp_path, capsys):
     found = []
     for count in (10_000, 1_000_000):

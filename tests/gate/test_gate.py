@@ -71,6 +71,7 @@ def test_a_change_that_is_slower_and_asks_more_and_drops_a_benchmark_fails(llmc,
     assert "test_work" in summary
 
 
+@pytest.mark.slow
 def test_wanted_changes_are_acknowledged_and_faster_is_not_a_failure(llmc, repository: Path):
     write(repository, loops=7_000, requests=4, output="bb")
     (repository / "bench/acknowledged.toml").write_text(
@@ -99,6 +100,7 @@ def test_wanted_changes_are_acknowledged_and_faster_is_not_a_failure(llmc, repos
     assert {d["status"] for d in done.json["differences"]} == {"acknowledged"}
 
 
+@pytest.mark.slow
 def test_a_machine_that_cannot_tell_says_so_and_does_not_fail(llmc, repository: Path):
     write(repository, loops=60_000, more="def test_old(benchmark):\n    benchmark(len, 'a')\n")
     done = llmc("gate", *FEW, "gate.unfit_sd=-1", cwd=repository)

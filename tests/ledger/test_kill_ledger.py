@@ -82,7 +82,7 @@ def test_ten_kills_lose_no_acknowledged_event(tmp_path):
     kill_again_and_again(tmp_path / "ledger.sqlite3", 10)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_fifty_kills_lose_no_acknowledged_event(tmp_path):
     kill_again_and_again(tmp_path / "ledger.sqlite3", 50)
 
@@ -146,7 +146,7 @@ def ask(path: Path, start_us: int) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_million_events_are_summed_in_flat_memory(tmp_path, capsys):
     start_us = 1_793_000_000_000_000
     small, large = tmp_path / "small.sqlite3", tmp_path / "large.sqlite3"

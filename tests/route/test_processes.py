@@ -84,6 +84,7 @@ def test_a_missing_key_closes_the_cloud_and_every_document_still_has_a_view(llmc
     assert server.log == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_profile_local_opens_no_connection_off_this_machine(llmc):
     write(llmc.cwd / "in", 1)
