@@ -1,7 +1,7 @@
 """Views made before, kept for a while: the same text under the same settings is not sent to a model twice.
 
 A value is a whole view as JSON (text, key passages, token counts), so a hit needs no engine at all; it is given to the
-fidelity check again before it is used, so whoever can write to the cache can at most cost time. It lives in SQLite through
+fidelity check again before it is used, so whoever can write to the cache can cost time, or a view. It lives in SQLite through
 diskcache, which many processes may use at once. diskcache would unpickle what the database says is a pickle (CVE-2025-69872)
 and delete the files it names: here keys and values are bytes in the row, and nothing else is read, written or removed.
 

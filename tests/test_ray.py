@@ -59,7 +59,7 @@ def content(archive: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
 
 
 def options(cluster: Any) -> list[str]:
-    return ["runner=ray", f"runner.address={cluster.address}", "runner.documents_per_task=8"]
+    return ["runner=ray", f"runner.address={cluster.address}", "runner.documents_per_task=8", "profile.offline=false"]
 
 
 def test_the_archive_is_the_one_a_run_without_a_cluster_writes(llmc, cluster, documents: Path, tmp_path: Path):

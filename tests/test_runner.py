@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from llmc import schema
+from llmc.errors import UsageError
 from llmc.meter import Call, Outcome, Unmetered
 from llmc.runner import RemoteLadder
+from llmc.target import compress
 from llmc.view import Attempt
 from llmc.view.ladder import no_view
 
@@ -70,3 +72,29 @@ def test_whatever_goes_wrong_nobody_waits_for_ever(ladder):
             return await asyncio.gather(made.make("one"), made.make("two"), return_exceptions=True)
 
     assert [type(each) for each in asyncio.run(views())] == [ZeroDivisionError] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [("head:6379", True), ("ray://10.0.0.7:10001", True), ("127.0.0.1:6379", False), ("ray://localhost:10001", False)],
+)
+def test_under_profile_local_documents_travel_to_no_other_machine(composed, tmp_path, address, refused):
+    (tmp_path / "a.txt").write_text("text")
+    words = [
+        f"input={tmp_path}/a.txt",
+        f"output={tmp_path}/a.llmc",
+        "view=extract",
+        "runner=ray",
+        f"runner.address='{address}'",
+    ]
+
+    def check(*more: str) -> None:
+        compress.check(schema.typed(composed("target=compress", *words, *more)))
+
+    if refused:
+        with pytest.raises(UsageError, match="profile=local sends documents to no other machine") as error:
+            check()
+        assert "profile.offline=false" in error.value.hint
+    else:
+        check()
+    check("profile.offline=false")

@@ -11,6 +11,7 @@ from llmc import codec, pipeline, state, stats, units
 from llmc.archive import Archive
 from llmc.cache import CACHED_VIEWS, ViewCache
 from llmc.documents import MEMORY_BYTES, Selection, check_output
+from llmc.engine._http import is_loopback
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
 from llmc.ledger.meter import LedgerMeter, open_meter
@@ -87,11 +88,21 @@ def check(config: RunConfig) -> None:
         raise UsageError("cache.entries and cache.ttl_seconds must be above 0", hint="cache.enabled=false turns it off")
     if config.runner.name not in ("local", "ray"):
         raise UsageError(f"runner.name={config.runner.name} is none of local, ray")
+    if config.runner.name == "ray" and config.profile.offline and not _is_here(config.runner.address):
+        raise UsageError(
+            f"profile={config.profile.name} sends documents to no other machine: {config.runner.address} is one",
+            hint="profile.offline=false lets them travel to the nodes of the cluster",
+        )
     if config.runner.name == "ray" and _limited(config.budget):
         raise UsageError("a budget is kept on one machine: runner=ray cannot keep it", hint="runner=local, or budget=none")
     if config.input != "-":  # what is read from there now is gone for compress
         next(iter(selection(config)), None)
     check_output(Path(config.output).expanduser())
+
+
+def _is_here(address: str | None) -> bool:
+    """Whether a cluster's address is of this machine; one that is missing is the cluster's to complain of."""
+    return address is None or is_loopback(address.rpartition("://")[2].rpartition(":")[0])
 
 
 def _limited(budget: BudgetConfig) -> bool:
