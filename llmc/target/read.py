@@ -121,8 +121,10 @@ class Refusals:
     documents: list[dict[str, Any]] = field(default_factory=list)
 
 
-def why(config: RunConfig) -> Why | Refusals | RouteReport:
+def why(config: RunConfig) -> "Why | Refusals | RouteReport":
     if config.do == "route":
+        from llmc.target.route import route  # brings the engines: reading an archive needs none
+
         return route(config)
     archive = open_archive(config)
     if config.id is None:
