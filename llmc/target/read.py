@@ -15,7 +15,7 @@ from llmc.files import Restored, restore_files
 from llmc.report import html
 from llmc.report import why as why_page
 from llmc.schema import RunConfig
-from llmc.target.route import RouteReport, route
+from llmc.target.route import RouteReport
 from llmc.view import View
 
 LISTED = 1000  # documents that `show` lists without id=
