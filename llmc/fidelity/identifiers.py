@@ -6,11 +6,13 @@ Their normal form is (nearly) the text itself: one wrong character makes another
 import re
 from collections.abc import Iterator
 
+from llmc.fidelity.patterns import compiled
+
 Found = tuple[str, int, int, str]
 
 _CODE = re.compile(r"(?<!`)`([^`\n]{1,200}+)`(?!`)")
 
-_ADDRESSES = re.compile(
+_ADDRESSES = compiled(
     r"""
       (?P<url>\b(?:https?|ftps?|sftp|ssh|git|file)://[^\s<>"'`\x00]++|\bwww\.[\w-]++\.[^\s<>"'`\x00]++)
     | (?P<email>(?<![\w.+-])[\w.+-]{1,64}+@[A-Za-z0-9-]{1,63}+(?:\.[A-Za-z0-9-]{1,63}+)++)
@@ -25,7 +27,7 @@ _ADDRESSES = re.compile(
     """,
     re.VERBOSE,
 )
-_VERSION = re.compile(
+_VERSION = compiled(
     r"""(?<![\w.:/-])(?:
       v(?P<v>\d++(?:\.\d++)*+(?:[-+~]?[a-z0-9]++(?:\.[a-z0-9]++)*+)?)
     | (?P<deb>(?:\d{1,2}:)?\d++(?:\.\d++)++(?:[+~][a-z0-9.+~]++)?-\d++(?:[.+~][a-z0-9.+~]*[a-z0-9])?)
@@ -38,7 +40,7 @@ _PHONE = re.compile(
     r"(?<![\w+])(?:\+\d{1,3}[ (./-]{0,2}\d[\d ()./-]{5,16}\d|"
     r"\(\d{2,5}\) ?\d{3,4}[ -]\d{3,5}|\d{3}-\d{3}-\d{4}|0\d{2,4}[ /-]\d{5,8})(?![\w-])"
 )
-_LABEL = re.compile(
+_LABEL = compiled(
     r"""
       (?P<number>(?<!\w)\#\d++\b)
     | (?P<word>(?<![\w.\-/])(?=[A-Za-z][A-Za-z._/:-]{0,40}\d)[A-Za-z]\w*+(?:[-_.:/][A-Za-z0-9]\w*+)*+)

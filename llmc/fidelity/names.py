@@ -7,6 +7,7 @@ capital in the middle of a sentence too, or when it has a capital inside (``Gree
 import re
 from collections.abc import Iterator
 
+from llmc.fidelity.patterns import compiled
 from llmc.fidelity.tables import CURRENCY_CODES, MONTHS, WEEKDAYS
 from llmc.fidelity.words import STOPWORDS
 
@@ -14,7 +15,7 @@ Found = tuple[str, int, int, str]
 
 _WORD = r"[A-ZÀ-ÖØ-ÞĀŁŚŠŽČ][\w'’&]*+(?:-\w++)*+"
 _INITIALS = r"(?:[A-Z]\.\s?){1,3}+"
-_NAME = re.compile(
+_NAME = compiled(
     rf"(?<![\w\x00@#/.-])(?:(?:Dr|Mr|Mrs|Ms|Prof|St)\.\s)?(?:{_INITIALS}(?={_WORD}))?{_WORD}"
     rf"(?:[ ](?:(?:van|von|de|del|der|den|di|da|du|la|le|of|the|al|bin|ibn)[ ]){{0,2}}(?:{_INITIALS})?{_WORD}){{0,6}}+"
 )

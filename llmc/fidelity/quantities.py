@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from llmc.fidelity.alternatives import alternatives
+from llmc.fidelity.patterns import compiled
 from llmc.fidelity.tables import (
     AMBIGUOUS_NUMBER_WORDS,
     CURRENCY_CODES,
@@ -31,7 +32,7 @@ _SIGN = "|".join(re.escape(sign) for sign in sorted(CURRENCY_SIGNS, key=len, rev
 _NUMBER = r"\d++(?:[.,]\d++|[\u00a0\u202f'’]\d{3}(?!\d))*+"
 # Both spellings instead of IGNORECASE, which would make the scan several times slower.
 _WORDS = alternatives(w for word in NUMBER_WORDS for w in (word, word.capitalize()))
-_START = re.compile(
+_START = compiled(
     rf"(?:(?P<money>{_SIGN})\s?|\b(?P<code>{'|'.join(sorted(CURRENCY_CODES))})\s)?"
     rf"(?P<sign>(?<![\w.,)\x00])[-−+](?=\d))?(?<![\w.])(?P<number>{_NUMBER})"
     rf"|\b(?P<word>{_WORDS}(?:[ -]{_WORDS})*+)\b"
@@ -41,7 +42,7 @@ _MAGNITUDE = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(MAGNITUDES, key=len, rev
 _LETTER = re.compile(r"(k|K|M|m|B|bn|tn)\b")
 _UNIT = re.compile(r"[ \u00a0-]?(%|‰|°[CF]?|[A-Za-zµμΩ℃℉][A-Za-zäöüéàçñ²³µ]*+(?:/[A-Za-z]{1,3}\b)?[23]?)")
 _MONEY_AFTER = re.compile(rf"\s?(?:({_SIGN})|([A-Za-zł]++)\b)")
-_JOIN = re.compile(r"(?P<join>\s?[-–—]\s?|\s?[x×]\s?|[:/])(?P<number>\d++(?:[.,]\d++)*+)(?![\w-])")
+_JOIN = compiled(r"(?P<join>\s?[-–—]\s?|\s?[x×]\s?|[:/])(?P<number>\d++(?:[.,]\d++)*+)(?![\w-])")
 _ELLIPSIS = re.compile(
     r"\s(?:to|and|or|instead of|rather than|bis|und|oder|à|a)\s(?:[^\W\d]{2,9}\s)?$"
 )  # "20 to 40 mg": one unit for both

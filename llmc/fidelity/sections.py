@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from llmc.fidelity.patterns import compiled
 from llmc.fidelity.spans import Span
 
 MOST_TITLE_CHARS = 100  # a longer line is a sentence, whatever it ends with
@@ -19,7 +20,7 @@ _LABEL = re.compile(r"[ \t]*(?:\*\*|__)?([^\W\d_][\w ]{0,40}?)(?:\*\*|__)?:(?:\*
 _UNDERLINE = re.compile(r"[ \t]*(=+|-{3,})[ \t]*")
 _NUMBER = re.compile(r"(?:\d+[.)]|[IVX]+\.|[A-Za-z]\))[ \t]+")  # "3. Decisions" is called "Decisions"
 _ITEM = re.compile(r"(?:[ \t]*(?:[-*+•–]|\d+[.)]|\[[ xX]\])[ \t]|[ \t]+\S)")
-_GAP = re.compile(r"\n(?:[ \t\r]*+\n)++")
+_GAP = compiled(r"\n(?:[ \t\r]*+\n)++")
 _WEAK, _LIST, _PARAGRAPH = 7, 8, 9  # ranks below Markdown's six: other headings, colons, labels of one paragraph
 
 

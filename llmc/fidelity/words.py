@@ -5,12 +5,13 @@ cuts suffixes, then keeps six letters. Two different words that meet cost a litt
 fact: facts are compared by their own normal form.
 """
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-_TOKEN = re.compile(r"[^\W\d_]++(?:['’][^\W\d_]{1,3}\b)?|\d++(?:[.,:]\d++)*+")
+from llmc.fidelity.patterns import compiled
+
+_TOKEN = compiled(r"[^\W\d_]++(?:['’][^\W\d_]{1,3}\b)?|\d++(?:[.,:]\d++)*+")
 _STEM_LETTERS = 6  # longer keeps "subletting" and "sublet" apart, shorter joins "contract" and "contrast"
 
 _STOPWORDS = """
