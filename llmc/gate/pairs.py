@@ -82,7 +82,8 @@ def checkout(root: Path, revision: str) -> Iterator[Path]:
         if archive.returncode:
             raise UsageError(f"git archive {revision}: {archive.stderr.decode(errors='replace').strip()}")
         with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
-            tar.extractall(folder, filter="data")
+            safe: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from Python 3.11.4 on
+            tar.extractall(folder, **safe)
         yield Path(folder)
 
 
