@@ -357,7 +357,7 @@ def test_an_exported_command_serves_and_is_found_with_its_key(direct, vllm, tmp_
 def test_embedded_cannot_be_exported(llmc_inside, servers, weights):
     assert llmc_inside("deploy", "export=systemd").error(2) == (
         "engine=embedded ends with llmc: there is nothing to export",
-        "engine=llama_server",
+        "llmc deploy engine=llama_server export=systemd",
     )
 
 
