@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from llmc.errors import LlmcError, UsageError
-from llmc.gate import plugin
 from llmc.schema import GateConfig
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -95,7 +94,7 @@ def farm(tree: Path, benchmarks_of: Path, top: str) -> Iterator[Path]:
             if entry.name not in (top, ".git", ".pytest_cache"):
                 (Path(folder) / entry.name).symlink_to(entry)
         (Path(folder) / top).symlink_to(benchmarks_of / top)
-        (Path(folder) / "_llmc_gate.py").symlink_to(Path(plugin.__file__))
+        (Path(folder) / "_llmc_gate.py").symlink_to(Path(__file__).with_name("plugin.py"))
         yield Path(folder)
 
 
@@ -103,6 +102,8 @@ class Worker:
     """One process that holds a tree's benchmarks ready."""
 
     def __init__(self, side: Side, files: Sequence[str], hash_seed: int) -> None:
+        from llmc.gate import plugin  # brings pytest, which those who only compress do not have
+
         ours, theirs = socket.socketpair()
         with theirs:
             self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
