@@ -158,7 +158,7 @@ def test_outside_a_repository(llmc):
     assert "not a git repository" in message
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_it_knows_what_it_is_worth(llmc, repository: Path):
     done = llmc(
         "gate",
