@@ -108,7 +108,7 @@ class Vllm(Served):
     def in_container(self) -> tuple[str, list[str]]:
         if Path(self.source).is_dir():
             return "/model", [f"{self.source}:/model:ro"]
-        return self.source, ["huggingface:/root/.cache/huggingface"]
+        return self.source, ["huggingface:/huggingface"]
 
     def placed(self, log: str) -> Placement:
         return placed(log)

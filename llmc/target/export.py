@@ -131,7 +131,10 @@ def compose(engine: Served, port: int, key: Path) -> str:
         "ports": [f"127.0.0.1:{port}:{port}"],
         "volumes": volumes,
         "env_file": [str(key)],
-        "environment": engine.environment(),
+        "environment": {
+            **engine.environment(),
+            **({"HF_HOME": "/huggingface"} if "huggingface:/huggingface" in volumes else {}),
+        },
         "restart": "unless-stopped",
         **engine.container_options,
         **_GPU.get(config.backend.name, {}),
