@@ -80,7 +80,7 @@ def test_extract(benchmark, passages: Path):
 class Canned:
     """An engine that always says the same of the same prompt, and counts what it is asked."""
 
-    name, model, model_digest, slots, slot_context_tokens = "canned", "canned", "0" * 64, 4, 4096
+    name, model, model_digest, local, slots, slot_context_tokens = "canned", "canned", "0" * 64, True, 4, 4096
 
     def __init__(self) -> None:
         self.requests = self.prompt_tokens = self.output_tokens = 0
