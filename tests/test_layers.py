@@ -22,7 +22,7 @@ LAYERS = (
     ("worth",),
     ("view",),
     ("calibrations", "viewstore", "writer", "files", "stats", "diff"),
-    ("pipeline", "gate"),
+    ("pipeline", "gate", "bench"),
     ("api",),
     ("report", "runner"),
     ("make",),
