@@ -85,7 +85,7 @@ def test_compressing_that_has_not_paid_yet_is_a_cost(reported):
 def test_tables_leave_room_for_names_on_a_narrow_terminal(reported):
     found = reported(cloud(), local(), *EXAMPLE, "cost.cloud=openai/gpt-4o-mini")
     console = Console(width=80, record=True, file=io.StringIO())
-    tables._render(target.Costs(found, "-"), console)
+    tables.draw(target.Costs(found, "-"), console)
     assert "openai/gpt-4o-mini  " in console.export_text().split("The same month in each way")[1]
 
 
@@ -295,7 +295,7 @@ def test_a_hostile_name_is_no_formula_in_csv(hostile, ledger, reported):
 
 def test_a_hostile_name_cannot_steer_the_terminal(hostile):
     console = Console(file=io.StringIO(), width=100)
-    tables._render(target.Costs(hostile, "ledger"), console)
+    tables.draw(target.Costs(hostile, "ledger"), console)
     shown = console.file.getvalue()
     assert "\u202e" not in shown
     assert "=cmd()" in shown

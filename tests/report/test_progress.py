@@ -6,7 +6,7 @@ import pytest
 
 from llmc.pipeline import Progress, Summary
 from llmc.report.progress import _money, _tier
-from llmc.report.tables import _gists
+from llmc.report.tables.compress import _gists
 from llmc.route.tier import Tally
 
 

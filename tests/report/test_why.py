@@ -220,7 +220,7 @@ def test_what_the_source_does_not_say_has_nothing_beside_it():
 def test_on_a_terminal_each_sentence_and_fact_has_its_line_within_the_width_and_without_colour(width):
     out = io.StringIO()
     made = Why("board.md", view(), {"bytes": 300}, SOURCE)
-    tables._render(made, Console(file=out, width=width, highlight=False, markup=False, no_color=True))
+    tables.draw(made, Console(file=out, width=width, highlight=False, markup=False, no_color=True))
     said = out.getvalue()
     assert max(map(len, said.splitlines())) <= width
     assert "\x1b[3" not in said
