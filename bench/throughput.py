@@ -154,7 +154,7 @@ def fake(documents: int, rounds: int, service_seconds: float = 0.2, slots: int =
     return {"engine": f"fake server, {slots} slots, {service_seconds * 1000:g} ms", **found}
 
 
-def smollm(documents: int, rounds: int, threads: int | None) -> dict[str, object]:
+def smollm(documents: int, rounds: int, threads: int | None, modes: list[str]) -> dict[str, object]:
     """A server for each concurrency, since its slots are fixed when it starts; one runs at a time."""
     with ExitStack() as running:
         current: list[Embedded] = []
@@ -166,7 +166,7 @@ def smollm(documents: int, rounds: int, threads: int | None) -> dict[str, object
                 current[:] = [running.enter_context(Embedded(WEIGHTS, slots=mode.concurrency, **options))]
             return current[0]
 
-        found = measure(engine_for, MODES["smollm"], documents, rounds)
+        found = measure(engine_for, [mode for mode in MODES["smollm"] if mode.name in modes], documents, rounds)
         return {"engine": "embedded SmolLM2-135M Q4_1", "threads": current[0].threads, **found}
 
 
@@ -176,11 +176,12 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of the embedded engine; the idle cores when not given")
+    parser.add_argument("--modes", nargs="+", default=["one_by_one", "local"], help="of smollm: one takes half the time")
     chosen = parser.parse_args()
     if chosen.engine == "fake":
         found = fake(chosen.documents, chosen.rounds)
     else:
-        found = smollm(chosen.documents, chosen.rounds, chosen.threads)
+        found = smollm(chosen.documents, chosen.rounds, chosen.threads, chosen.modes)
     machine = {"cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0], "python": platform.python_version()}
     print(json.dumps({"machine": machine, **found}))
 
