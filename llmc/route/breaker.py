@@ -17,7 +17,8 @@ class Breaker:
         self._in_a_row = 0
         self._rest = rest_seconds
         self._until: float | None = None  # None: closed
-        self._trial = False
+        self._trial = 0  # the number of the one that is under way
+        self._trials = 0
         self.last = ""
         """What the last failure was."""
 
@@ -29,32 +30,39 @@ class Breaker:
         """Until a request may be tried; 0 when one may now."""
         return 0.0 if self._until is None else max(0.0, self._until - self._clock())
 
-    def admit(self) -> bool:
-        """Whether a request may go now. Who is admitted must report :meth:`succeeded`, :meth:`failed` or :meth:`withdrew`."""
+    def admit(self) -> int | None:
+        """0 while it is closed, the number of the trial that this request is, None when it may not go now.
+
+        Who is admitted reports :meth:`succeeded` or :meth:`failed`, and then, in any case, :meth:`withdrew`.
+        """
         if self._until is None:
-            return True
+            return 0
         if self._trial or self.wait_seconds():
-            return False
-        self._trial = True
-        return True
+            return None
+        self._trials += 1
+        self._trial = self._trials
+        return self._trial
 
     def succeeded(self) -> None:
-        self._in_a_row, self._until, self._trial, self._rest = 0, None, False, self._rest_seconds
+        """Whoever was answered, it was answered: closed."""
+        self._in_a_row, self._until, self._trial, self._rest = 0, None, 0, self._rest_seconds
 
-    def failed(self, reason: str) -> bool:
-        """Whether this failure opened it."""
+    def failed(self, reason: str, trial: int = 0) -> bool:
+        """Whether this failure opened it; of requests that were sent before it opened only the trial says anything new."""
         self.last = reason
         self._in_a_row += 1
         was_closed = self._until is None
         if was_closed and self._in_a_row < self._allowed:
             return False
-        if self._trial:
+        if trial and trial == self._trial:
             self._rest = min(self._rest * 2, self._rest_seconds * LONGEST_REST)
-        if was_closed or self._trial:  # a request that was sent before it opened says nothing new
             self._until = self._clock() + self._rest
-        self._trial = False
+            self._trial = 0
+        elif was_closed:
+            self._until = self._clock() + self._rest
         return was_closed
 
-    def withdrew(self) -> None:
-        """The request ended without saying anything about the engine's health."""
-        self._trial = False
+    def withdrew(self, trial: int) -> None:
+        """The request with this number is over; if it was the trial and said nothing of the engine's health, another may be."""
+        if trial == self._trial:
+            self._trial = 0

@@ -30,7 +30,9 @@ class Limit:
         self._fastest: dict[int, float] = {}  # seconds, by the number of binary digits of the tokens
         self._slowness = 1.0
         self._sent_before = 0  # requests still out that were sent before the last decrease
-        self._stopped = False
+        self._pausing: set[asyncio.Future[None]] = set()
+        self.stopped = False
+        """The run ends: what has not been sent is not sent any more."""
         self.in_use = 0
 
     @property
@@ -44,7 +46,7 @@ class Limit:
     @asynccontextmanager
     async def place(self, turn: tuple[int, int]) -> AsyncIterator[None]:
         """Held while a request is with the engine. :class:`llmc.route.Stopped` when the run ends before it was its turn."""
-        if self._stopped:
+        if self.stopped:
             raise Stopped
         if self.in_use < self.places:
             self.in_use += 1
@@ -74,10 +76,24 @@ class Limit:
                 self.in_use += 1
                 next_one.set_result(None)
 
+    async def pause(self, seconds: float) -> None:
+        """Time that passes before a request is sent (again). :class:`llmc.route.Stopped` as soon as the run ends."""
+        if self.stopped:
+            raise Stopped
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pausing.add(mine)
+        try:
+            async with asyncio.timeout(seconds):
+                await mine
+        except TimeoutError:
+            pass
+        finally:
+            self._pausing.discard(mine)
+
     def stop(self) -> None:
-        """Nobody who waits gets a place any more."""
-        self._stopped = True
-        for _, _, future in self._waiting:
+        """Nobody who waits gets a place any more, and nobody waits any longer."""
+        self.stopped = True
+        for future in (*(future for _, _, future in self._waiting), *self._pausing):
             if not future.done():
                 future.set_exception(Stopped())
         self._waiting.clear()

@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from llmc.engine import Engine, Generation, Health, Message
 from llmc.errors import EngineBusy, EngineDenied, EngineError, EngineTimeout, EngineUnavailable, LlmcError
 from llmc.meter import Call, Meter, Outcome, Unmetered
-from llmc.route import Closed, Resting, cause, deserves_another_try
+from llmc.route import Closed, Resting, Stopped, cause, deserves_another_try
 from llmc.route.breaker import Breaker
 from llmc.route.limit import Limit
 from llmc.schema import PatienceConfig
@@ -114,10 +114,12 @@ class Tier:
     # -- the engine ----------------------------------------------------------------------------------------------------------
 
     async def running(self) -> Engine:
-        """The engine, started if it was not; :class:`Closed` when it cannot be."""
+        """The engine, started if it was not; :class:`Closed` when it cannot be, :class:`Stopped` when the run ends."""
         if self.why_closed:
             raise Closed(self.why_closed)
         if self.engine is None:
+            if self.limit.stopped:
+                raise Stopped
             async with self._mending:
                 if self.engine is None and not self.why_closed:
                     await self._start()
@@ -154,6 +156,9 @@ class Tier:
                 await asyncio.to_thread(self.engine.__enter__)
             except EngineUnavailable as again:
                 self.on_warning(f"it does not start again: {again.message}")
+                return False
+            except LlmcError as never:  # weights that are gone, a port that was taken: not a matter of time
+                self._close(never)
                 return False
             self._starts += 1
             return True
@@ -208,7 +213,7 @@ class Tier:
 
         async def once() -> Generation:
             nonlocal tries
-            await self._admitted(deadline if wait else None)
+            trial = await self._admitted(deadline if wait else None)
             tries += 1
             call = Call(
                 uuid.uuid4().hex,
@@ -220,8 +225,11 @@ class Tier:
                 self.identity.model,
                 tries,
             )
-            async with self.limit.place(turn):
-                return await self._ask(call, messages, prompt_tokens, **options)
+            try:
+                async with self.limit.place(turn):
+                    return await self._ask(call, trial, messages, prompt_tokens, **options)
+            finally:
+                self.breaker.withdrew(trial)
 
         def over(state: RetryCallState) -> bool:
             return loop.time() + state.upcoming_sleep >= deadline
@@ -230,6 +238,7 @@ class Tier:
             retry=retry_if_exception(deserves_another_try),
             wait=self._wait_seconds,
             stop=lambda state: stop_after_attempt(self.patience.tries)(state) or over(state),
+            sleep=self.limit.pause,
             reraise=True,
         ):
             with attempt:
@@ -243,34 +252,43 @@ class Tier:
         patience = self.patience
         return wait_random_exponential(multiplier=patience.first_wait_seconds, max=patience.longest_wait_seconds)(state)
 
-    async def _admitted(self, deadline: float | None) -> None:
-        """Returns when a request may be sent; with a deadline a rest is waited out."""
+    async def _admitted(self, deadline: float | None) -> int:
+        """Returns when a request may be sent, with the breaker's number for it; with a deadline a rest is waited out."""
         while True:
             if self.why_closed:
                 raise Closed(self.why_closed)
-            if self.breaker.closed:
-                return
-            if self.breaker.admit():  # to the trial: first the probe, which costs nothing
-                if (found := await self.health()).ok:
-                    return
-                self.breaker.failed(found.reason)
+            trial = self.breaker.admit()
+            if trial == 0:
+                return trial
+            if trial:  # first the probe, which costs nothing
+                try:
+                    found = await self.health()
+                except BaseException:
+                    self.breaker.withdrew(trial)
+                    raise
+                if found.ok:
+                    return trial
+                self.breaker.failed(found.reason, trial)
             wait = max(self.breaker.wait_seconds(), POLL_SECONDS)
             if deadline is None or asyncio.get_running_loop().time() + wait > deadline:
                 last = self.breaker.last
                 raise Resting(f"{self.name} rests after failing several times in a row, the last time: {last}")
-            await asyncio.sleep(min(wait, 5 * POLL_SECONDS))
+            await self.limit.pause(min(wait, 5 * POLL_SECONDS))
 
-    async def _ask(self, call: Call, messages: Sequence[Message], prompt_tokens: int, **options: Any) -> Generation:  # noqa: ANN401
+    async def _ask(
+        self,
+        call: Call,
+        trial: int,
+        messages: Sequence[Message],
+        prompt_tokens: int,
+        **options: Any,  # noqa: ANN401
+    ) -> Generation:
         """One request: paid for, timed, and its end told to all who need to know."""
         loop = asyncio.get_running_loop()
-        try:
-            engine = await self.running()
-            read = prompt_tokens if self.counts_tokens else max(prompt_tokens, _most_tokens(messages))
-            most = options["max_tokens"] + self.reasoning_tokens
-            self.meter.reserve(call, prompt_tokens=read, max_output_tokens=most)
-        except BaseException:
-            self.breaker.withdrew()
-            raise
+        engine = await self.running()
+        read = prompt_tokens if self.counts_tokens else max(prompt_tokens, _most_tokens(messages))
+        most = options["max_tokens"] + self.reasoning_tokens
+        self.meter.reserve(call, prompt_tokens=read, max_output_tokens=most)
         started = loop.time()
         outcome = Outcome("failed", "interrupted")
         self.tally.in_flight += 1
@@ -281,11 +299,11 @@ class Tier:
         except TimeoutError as error:
             late = EngineTimeout(f"no whole answer from {call.model} within {self.request_timeout_seconds:g} s")
             outcome = Outcome("failed", cause(late))
-            await self._failed(late)
+            await self._failed(late, trial)
             raise late from error
         except EngineError as error:
             outcome = Outcome("failed", cause(error))
-            await self._failed(error)
+            await self._failed(error, trial)
             raise
         else:
             outcome = _paid(answer)
@@ -293,7 +311,6 @@ class Tier:
             return answer
         finally:
             self.tally.in_flight -= 1
-            self.breaker.withdrew()
             self.meter.settle(call, replace(outcome, seconds=outcome.seconds or loop.time() - started))
 
     def _answered(self, answer: Generation) -> None:
@@ -302,7 +319,7 @@ class Tier:
         self.limit.answered(answer.seconds, tokens)
         self.tally.tokens += tokens
 
-    async def _failed(self, error: EngineError) -> None:
+    async def _failed(self, error: EngineError, trial: int) -> None:
         if isinstance(error, EngineBusy | EngineTimeout):
             self.limit.too_much()
         if isinstance(error, EngineDenied):
@@ -311,7 +328,7 @@ class Tier:
             self.breaker.succeeded()  # it is there and said so; only not to this request
         elif isinstance(error, EngineUnavailable) and self.local and await self._mend(error):
             pass  # it runs again
-        elif self.breaker.failed(error.message):
+        elif self.breaker.failed(error.message, trial):
             rest = self.patience.rest_seconds
             self.on_warning(f"{self.name} rests for {rest:g} s: it failed {self.patience.rest_after_failures} times in a row, "
                             f"the last time: {error.message}")  # fmt: skip

@@ -16,7 +16,7 @@ class Clock:
 def opened(clock: Clock, failures: int = 3) -> Breaker:
     breaker = Breaker(failures, 30, clock)
     for i in range(failures):
-        assert breaker.admit()
+        assert breaker.admit() == 0
         breaker.failed(f"failure {i}")
     return breaker
 
@@ -30,19 +30,19 @@ def test_it_opens_after_failures_in_a_row_only():
     assert breaker.closed
     assert [breaker.failed("refused") for _ in range(3)] == [False, False, True]
     assert not breaker.closed
-    assert not breaker.admit()
+    assert breaker.admit() is None
 
 
 def test_after_its_rest_one_request_is_the_trial_and_the_others_wait():
     clock = Clock()
     breaker = opened(clock)
     clock.now = 29.9
-    assert not breaker.admit()
+    assert breaker.admit() is None
     clock.now = 30.0
-    assert [breaker.admit() for _ in range(3)] == [True, False, False]
+    assert [breaker.admit() for _ in range(3)] == [1, None, None]
     breaker.succeeded()
     assert breaker.closed
-    assert all(breaker.admit() for _ in range(3))
+    assert [breaker.admit() for _ in range(3)] == [0, 0, 0]
 
 
 def test_a_failed_trial_doubles_the_rest_up_to_a_limit_and_a_good_one_resets_it():
@@ -51,8 +51,9 @@ def test_a_failed_trial_doubles_the_rest_up_to_a_limit_and_a_good_one_resets_it(
     rests = []
     for _ in range(6):
         clock.now += breaker.wait_seconds()
-        assert breaker.admit()
-        breaker.failed("still refused")
+        trial = breaker.admit()
+        assert trial
+        breaker.failed("still refused", trial)
         rests.append(breaker.wait_seconds())
     assert rests == [60, 120, 240, 240, 240, 240]
     assert rests[-1] == 30 * LONGEST_REST
@@ -68,9 +69,25 @@ def test_a_trial_that_says_nothing_gives_its_turn_to_another():
     clock = Clock()
     breaker = opened(clock)
     clock.now = 30
+    trial = breaker.admit()
+    assert trial
+    breaker.withdrew(trial)
     assert breaker.admit()
-    breaker.withdrew()
-    assert breaker.admit()
+
+
+def test_what_was_sent_before_it_opened_neither_ends_nor_fails_anothers_trial():
+    clock = Clock()
+    breaker = opened(clock)
+    clock.now = 30
+    trial = breaker.admit()
+    assert trial
+    breaker.failed("a late one")
+    breaker.withdrew(0)
+    breaker.withdrew(trial - 1)
+    assert breaker.admit() is None
+    assert breaker.wait_seconds() == 0
+    breaker.failed("the trial", trial)
+    assert breaker.wait_seconds() == 60
 
 
 def test_requests_sent_before_it_opened_do_not_lengthen_the_rest():
@@ -81,19 +98,23 @@ def test_requests_sent_before_it_opened_do_not_lengthen_the_rest():
     assert breaker.wait_seconds() == 20
 
 
-@given(st.lists(st.sampled_from(["admit", "ok", "fail", "wait"]), max_size=60))
+@given(st.lists(st.sampled_from(["admit", "ok", "fail", "late", "wait"]), max_size=60))
 def test_there_is_never_more_than_one_trial(steps):
     clock = Clock()
     breaker = Breaker(2, 10, clock)
-    trials = 0
+    trials = trial = 0
     for step in steps:
         if step == "wait":
             clock.now += 7
         elif step == "admit":
             was_closed = breaker.closed
-            if breaker.admit() and not was_closed:
+            if (number := breaker.admit()) and not was_closed:
                 trials += 1
+                trial = number
                 assert trials == 1
+        elif step == "late":
+            breaker.failed("x")
+            breaker.withdrew(0)
         else:
-            _ = breaker.succeeded() if step == "ok" else breaker.failed("x")
+            _ = breaker.succeeded() if step == "ok" else breaker.failed("x", trial)
             trials = 0

@@ -1,5 +1,6 @@
 """The ladder really falls: for each thing that goes wrong at a server, what is done about it, and where a document ends up."""
 
+import asyncio
 import dataclasses
 import json
 import threading
@@ -9,12 +10,14 @@ import httpx
 import pytest
 
 from llmc.archive import Archive
-from llmc.errors import BudgetExceeded, EngineError, LedgerError
+from llmc.errors import BudgetExceeded, EngineError, EngineUnavailable, LedgerError, UsageError
 from llmc.meter import Unmetered
+from llmc.route import Stopped
 from llmc.route.history import History, length_class
-from llmc.route.tier import Identity
+from llmc.route.tier import Identity, Tier
 from llmc.schema import ViewConfig
 from tests.route.falling import QUICK, cloud, minutes, run, steps, views
+from tests.test_pipeline import Scripted
 
 KEPT_BY_SECOND = ["second kept"]
 
@@ -272,3 +275,27 @@ def test_with_route_history_the_rung_that_keeps_more_comes_to_be_asked_first(fak
     assert asked[0] < 50
     assert asked[1] == 60
     assert [record.pass_rate for record in records] == [0.0, 1.0]
+
+
+def test_an_engine_whose_weights_are_gone_when_it_died_is_left_for_the_next_rung(fake, tmp_path):
+    class Gone(Scripted):
+        def __enter__(self):
+            raise UsageError("scripted-1 has no weights here", hint="llmc pull")
+
+    engine = Gone(lambda messages, n: EngineUnavailable("it was killed"))
+    tier = Tier.of(engine, patience=QUICK)
+    made, summary = run(tmp_path, [tier, cloud(fake("cloud").url, "second")], [minutes(i) for i in range(5)])
+    assert {steps(view)[-1] for view in made.values()} == {"second kept"}
+    assert any(
+        "local (scripted-1) is not asked any more: scripted-1 has no weights here (llmc pull)" in w for w in summary.warnings
+    )
+    assert tier.why_closed
+
+
+def test_when_the_run_ends_no_further_rung_is_started():
+    started = []
+    tier = Tier("other", Identity("m", "fake"), "", local=True, open=lambda: started.append(1))
+    tier.limit.stop()
+    with pytest.raises(Stopped):
+        asyncio.run(tier.running())
+    assert started == []

@@ -62,6 +62,22 @@ def test_a_stop_ends_those_who_wait_and_lets_those_finish_who_do_not():
     assert limit.in_use == 0
 
 
+def test_a_stop_ends_every_pause_at_once_and_allows_none_after():
+    limit = Limit(1)
+
+    async def every():
+        await limit.pause(0.001)
+        pausing = asyncio.create_task(limit.pause(3600))
+        await asyncio.sleep(0)
+        limit.stop()
+        with pytest.raises(Stopped):
+            await pausing
+        with pytest.raises(Stopped):
+            await limit.pause(3600)
+
+    asyncio.run(every())
+
+
 def test_a_waiting_one_that_is_cancelled_loses_no_place():
     limit = Limit(1)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 
 import psutil
@@ -29,6 +30,13 @@ def watched(process) -> set[str]:
             pass
         time.sleep(0.002)
     return found
+
+
+def wait_until(true) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def cloud_words(url):
@@ -113,3 +121,24 @@ def test_keys_are_in_no_config_dump(llmc_inside):
     dump = llmc_inside("compress", "engine=openai", "profile=cloud", "--cfg", "job", "--resolve", env=env).ok()
     assert "OPENAI_API_KEY" in dump.stdout
     assert "sk-secret" not in dump.stdout
+
+
+@pytest.mark.parametrize("stopped_by", ["a budget", "Ctrl-C"])
+def test_a_run_that_ends_waits_for_no_other_try(llmc, fake, tmp_path, stopped_by):
+    """The server asks to be left alone for an hour, and patience would last two."""
+    write(llmc.cwd / "in", 2)
+    server = fake("cloud", "--fault", "429", "--retry-after", 3600, "--only", "number 0", "--service-seconds", 0.2)
+    patience = ["profile.patience.deadline_seconds=7200", "profile.ladder=[cloud]", "cache.enabled=false"]
+    words = ["compress", "input=in", "output=a.llmc", "profile=cloud", *cloud_words(server.url), *patience]
+    words += [f"ledger={tmp_path}/ledger.sqlite3", "profile.rungs.cloud.concurrency=2"]
+    if stopped_by == "a budget":
+        words.append("budget.run.requests=2")
+        (llmc.cwd / "in/2.txt").write_text(minutes(2))
+    process = llmc.start(*words, env={"FAKE_API_KEY": "x" * 12})
+    if stopped_by == "Ctrl-C":
+        wait_until(lambda: any("number 0" in str(line["body"]) for line in server.log))
+        wait_until(lambda: views(llmc.cwd / "a.llmc").get("1.txt"))
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (130 if stopped_by == "Ctrl-C" else 3), said
+    assert "0.txt" not in views(llmc.cwd / "a.llmc")
