@@ -1,22 +1,25 @@
 """Views made before, kept for a while: the same text under the same settings is not sent to a model twice.
 
-A value is a whole view as JSON (text, key passages, token counts), so a hit needs no engine at all; it is given to the
-fidelity check again before it is used, so whoever can write to the cache can cost time, or a view. It lives in SQLite through
-diskcache, which many processes may use at once. diskcache would unpickle what the database says is a pickle (CVE-2025-69872)
-and delete the files it names: here keys and values are bytes in the row, and nothing else is read, written or removed.
+A value is a whole view as JSON (text, key passages, token counts), so a hit needs no engine at all. It carries a code made
+with a key that is kept elsewhere, so what somebody else wrote into the cache, or moved to another row, is a miss; and it is
+given to the fidelity check again before it is used. It lives in SQLite through diskcache, which many processes may use at once.
+diskcache would unpickle what the database says is a pickle (CVE-2025-69872) and delete the files it names: here keys and values
+are bytes in the row, and nothing else is read, written or removed.
 
 A cache is never a reason to stop: whatever is wrong with it is a miss, said once.
 """
 
 import hashlib
+import hmac
 import json
 import os
+import secrets
 import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -24,10 +27,13 @@ from typing import Any, Protocol, Self
 import diskcache
 from diskcache.core import MODE_RAW
 
+from llmc import state
+
 CACHED_VIEWS = "views"
 """Its folder, below ``llmc.state.cache``."""
 CLOCK_SECONDS = 60.0  # a clock that is set right by less than this, has not jumped
 BUSY_SECONDS = 2.0  # waited for another process that is writing; then it is a miss, or not kept
+CODE_BYTES = 32  # HMAC-SHA-256, as long as its key
 MAX_VALUE_BYTES = 1 << 20  # a view is a few kB; nothing larger is kept, nor read
 ATTEMPT_FIELDS = ("tier", "outcome", "reason", "by", "model", "model_digest", "cause")
 # SQLite's locks and shared memory do not work across machines.
@@ -51,6 +57,8 @@ class CachedView:
     prompt_tokens: int
     """Of all attempts together: what a hit saves."""
     output_tokens: int
+    cost_pico: int | None = None
+    """What they cost, in pico-dollars; None when that is not known of all of them."""
 
 
 @dataclass(slots=True)
@@ -64,6 +72,9 @@ class CacheUse:
     stored: int = 0
     saved_prompt_tokens: int = 0
     saved_output_tokens: int = 0
+    saved_pico: int = 0
+    saved_unpriced: int = 0
+    """Hits of which it is not known what they would have cost."""
 
     @property
     def hit_rate(self) -> float | None:
@@ -130,8 +141,12 @@ class ViewCache:
         *,
         entries: int = 50_000,
         ttl_seconds: float = 7200,
+        key_file: Path | None = None,
         on_warning: Callable[[str], None] = lambda message: None,
     ) -> None:
+        """``key_file``: what entries are signed with; None: one for all caches of this user, beside the logs."""
+        self._key_file = key_file or state.state("cache") / "key"
+        self._secret = b""
         self.folder, self.entries, self.ttl_seconds = folder, entries, ttl_seconds
         self.use = CacheUse()
         self._on_warning = on_warning
@@ -152,6 +167,7 @@ class ViewCache:
             )
             cache.entries = self.entries
             cache.recount()
+            self._secret = _secret(self._key_file)
             self._cache = cache
         return self
 
@@ -172,44 +188,46 @@ class ViewCache:
         with self._guarded("is damaged"):
             value = self._cache.get(key)
             if value is not None:
-                return self._read(value)
+                return self._read(key, value)
         return None
 
     def put(self, key: bytes, view: CachedView) -> None:
         if self._cache is None:
             return
-        value = json.dumps({"stored": time.time(), **asdict(view)}, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        if len(value) > MAX_VALUE_BYTES:
+        row = json.dumps({"stored": time.time(), **asdict(view)}, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        if CODE_BYTES + len(row) > MAX_VALUE_BYTES:
             return
         with self._guarded("takes no more"):
-            self._cache.set(key, value, expire=self.ttl_seconds)
+            self._cache.set(key, self._code(key, row) + row, expire=self.ttl_seconds)
             self.use.stored += 1
+
+    def _code(self, key: bytes, row: bytes) -> bytes:
+        return hmac.digest(self._secret, key + row, "sha256")
 
     def hit(self, view: CachedView) -> None:
         """Count a view that was found and has passed the check."""
         self.use.hits += 1
         self.use.saved_prompt_tokens += view.prompt_tokens
         self.use.saved_output_tokens += view.output_tokens
+        self.use.saved_pico += view.cost_pico or 0
+        self.use.saved_unpriced += view.cost_pico is None
 
     def refused(self) -> None:
-        """Count a view that was found and has not passed the check; what is stored was not what llmc stored."""
+        """Count a view that was found and has not passed the check, which it once did."""
         self.use.refused += 1
         self._warn("held a view that does not pass the check: it was made anew")
 
-    def _read(self, value: bytes) -> CachedView | None:
+    def _read(self, key: bytes, value: bytes) -> CachedView | None:
         if len(value) > MAX_VALUE_BYTES:
             raise _Damaged(f"a value of {len(value)} bytes")
-        row = json.loads(value)
+        code, text = value[:CODE_BYTES], value[CODE_BYTES:]
+        if not hmac.compare_digest(code, self._code(key, text)):
+            raise _Damaged("a view that llmc did not put there")
+        row = json.loads(text)
         age_seconds = time.time() - float(row.pop("stored"))
         if not -CLOCK_SECONDS <= age_seconds < self.ttl_seconds:
             return None
-        for each in fields(CachedView):
-            if type(row[each.name]) is not (each.type if each.type in (str, int) else list):
-                raise _Damaged(f"{each.name} is a {type(row[each.name]).__name__}")
-        attempts = [{name: str(attempt[name]) for name in ATTEMPT_FIELDS} for attempt in row["attempts"]]
-        if not attempts:
-            raise _Damaged("a view that nothing made")
-        return CachedView(**{**row, "keys": tuple(map(str, row["keys"])), "attempts": tuple(attempts)})
+        return CachedView(**{**row, "keys": tuple(row["keys"]), "attempts": tuple(row["attempts"])})
 
     @contextmanager
     def _guarded(self, what: str) -> Iterator[None]:
@@ -224,6 +242,25 @@ class ViewCache:
         if not self._warned:
             self._warned = True
             self._on_warning(f"the cache {self.folder} {what}; the run goes on without it (llmc clean what=cache empties it)")
+
+
+def _secret(file: Path) -> bytes:
+    """The key, made when it is first needed; of several processes that make one at the same time, one is the first."""
+    if not file.exists():
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write(secrets.token_bytes(CODE_BYTES))
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    found = file.read_bytes()
+    if len(found) != CODE_BYTES:
+        raise _Damaged(f"its key {file} has {len(found)} bytes instead of {CODE_BYTES}: delete it")
+    return found
 
 
 def _private_folder(folder: Path) -> None:

@@ -195,14 +195,38 @@ def test_a_row_that_is_no_view_is_a_miss(opened: Callable[..., ViewCache], tmp_p
 
 
 @pytest.mark.parametrize(
-    ("field", "wrong"),
-    [("text", None), ("tokens", "8"), ("keys", "a"), ("attempts", []), ("attempts", [{"tier": "gist"}]), ("kind", 5)],
+    ("old", "new"),
+    [(b'"tokens": 8', b'"tokens": 1'), (b'"prompt_tokens": 230', b'"prompt_tokens": 999999'), (b"qwen", b"gpt4")],
 )
-def test_a_field_of_another_type_is_a_miss(opened: Callable[..., ViewCache], field: str, wrong: object):
+def test_a_view_that_somebody_changed_is_a_miss(opened: Callable[..., ViewCache], tmp_path: Path, old: bytes, new: bytes):
     views = opened()
-    views.put(cache.key("text"), replace(VIEW, **{field: wrong}))
+    views.put(cache.key("text"), VIEW)
+    with sqlite3.connect(tmp_path / "cache" / "cache.db") as database:
+        ((value,),) = database.execute("SELECT value FROM Cache").fetchall()
+    database.close()
+    assert old in value
+    rows(tmp_path, "UPDATE Cache SET value = ?", value.replace(old, new))
     assert views.get(cache.key("text")) is None
-    assert len(opened.said) == 1
+    assert "a view that llmc did not put there" in opened.said[0]
+
+
+def test_a_view_moved_to_the_row_of_another_text_is_a_miss(opened: Callable[..., ViewCache], tmp_path: Path):
+    views = opened()
+    views.put(cache.key("text"), VIEW)
+    rows(tmp_path, "UPDATE Cache SET key = ?", cache.key("another text"))
+    assert views.get(cache.key("another text")) is None
+    assert "a view that llmc did not put there" in opened.said[0]
+
+
+def test_a_cache_brought_from_elsewhere_is_a_miss_and_its_key_is_for_this_user_alone(
+    opened: Callable[..., ViewCache], tmp_path: Path
+):
+    opened(key_file=tmp_path / "theirs").put(cache.key("text"), VIEW)
+    assert opened(key_file=tmp_path / "ours").get(cache.key("text")) is None
+    assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == 0o600
+    (tmp_path / "ours").write_bytes(b"short")
+    opened(key_file=tmp_path / "ours").put(cache.key("text"), VIEW)
+    assert "has 5 bytes instead of 32: delete it" in opened.said[-1]
 
 
 @pytest.mark.parametrize("damage", ["garbage", "zeros", "settings", "no table", "folder"])
