@@ -59,15 +59,18 @@ class Progress:
     """What each rung has done, by its name."""
     spent_usd: Decimal | None = None
     budget_usd: Decimal | None = None
-    """What the run has cost so far, and what it may; None: not kept, no limit."""
+    """What providers have charged for so far, and what they may in this run; None: not kept, no limit."""
+    electricity_usd: Decimal = Decimal(0)
+    """Of models of this machine, where it is metered; no budget counts it."""
     interrupted: bool = False
     """Ctrl-C was pressed; what is in flight is being finished."""
     kinds: Counter[str] = field(default_factory=Counter)
 
-    def paid(self, tier: str, cost_pico: int | None) -> None:
+    def paid(self, tier: str, cost_pico: int | None, *, local: bool) -> None:
         """A request of this rung cost so much; what is not known adds nothing."""
         cost = money.usd(cost_pico or 0)
-        self.spent_usd = (self.spent_usd or Decimal(0)) + cost
+        self.spent_usd = (self.spent_usd or Decimal(0)) + (0 if local else cost)
+        self.electricity_usd += cost if local else 0
         if cost and tier in self.tiers:
             self.tiers[tier].spent_usd = (self.tiers[tier].spent_usd or Decimal(0)) + cost
 
@@ -342,9 +345,9 @@ def _write_hint(error: OSError) -> str:
 
 
 def _count_steps(summary: Summary, made: View) -> None:
-    """Who wrote the gist, and for each rung that was left for the next one, why."""
+    """Who wrote the gist, and for each rung that was left in this run for the next one, why."""
     last: dict[str, Attempt] = {}
-    for attempt in made.attempts:
+    for attempt in made.attempts[-1:] if made.attempts[-1].outcome in REUSED else made.attempts:
         if attempt.by:
             last[attempt.by] = attempt  # of a rung asked twice, the second try's reason is the one that sent it on
     for by, attempt in last.items():

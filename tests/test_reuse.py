@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,11 @@ def test_the_second_run_has_every_view_from_the_cache_and_asks_nothing(compress:
 def test_what_the_model_could_not_do_is_not_tried_again_either(compress: Runner):
     lie = "The association was sold to a bank in Zurich for 98 million dollars in 1987 after a long strike."
     first, _, _ = compress({"a.md": MINUTES}, answer=lambda messages, n: says(lie))
-    second, engine, _ = compress({"b.md": MINUTES}, answer=lambda messages, n: says(lie))
+    second, engine, summary = compress({"b.md": MINUTES}, answer=lambda messages, n: says(lie))
     assert engine.prompts == []
     assert outcomes(second["b.md"]) == [("gist", "refused"), ("gist", "refused"), ("extract", "cached")]
     assert second["b.md"].text == first["a.md"].text
+    assert summary.steps_down == {}  # it was left in the run before, not in this one
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"target_ratio": 4}, {"temperature": 0.5}])
@@ -130,7 +132,7 @@ def test_what_an_engine_failed_at_is_asked_again(compress: Runner):
     assert (len(engine.prompts), made["a.md"].kind, summary.reused.hits) == (1, "gist", 0)
 
 
-def test_a_wrong_view_planted_in_the_cache_is_found_out_and_made_anew(compress: Runner, tmp_path: Path):
+def test_a_view_planted_in_the_cache_is_found_out_and_made_anew(compress: Runner, tmp_path: Path):
     first, _, _ = compress({"a.md": MINUTES})
     with sqlite3.connect(tmp_path / "cache" / "cache.db") as database:
         ((value,),) = database.execute("SELECT value FROM Cache").fetchall()
@@ -140,9 +142,9 @@ def test_a_wrong_view_planted_in_the_cache_is_found_out_and_made_anew(compress: 
     database.close()
     second, engine, summary = compress({"a.md": MINUTES})
     assert second["a.md"].text == first["a.md"].text
-    assert (len(engine.prompts), summary.reused.hits, summary.reused.refused) == (1, 0, 1)
+    assert (len(engine.prompts), summary.reused.hits, summary.reused.refused) == (1, 0, 0)
     assert len(summary.warnings) == 1
-    assert "does not pass the check" in summary.warnings[0]
+    assert "a view that llmc did not put there" in summary.warnings[0]
     _, engine, summary = compress({"a.md": MINUTES})  # and what was planted is gone
     assert (engine.prompts, summary.reused.hits) == ([], 1)
 
@@ -228,7 +230,7 @@ def test_the_same_command_again_makes_nothing_of_what_was_shared(compress: Runne
 
 @pytest.mark.slow
 def test_the_command_line_has_the_cache_and_shares_it_between_archives(llmc_inside, fake, tmp_path: Path):
-    server = fake("cloud")
+    server = fake("cloud", "--cost")
     (tmp_path / "in").mkdir()
     for i in range(3):
         (tmp_path / "in" / f"{i}.md").write_text(f"Document number {i} of the file. " + MINUTES)
@@ -249,10 +251,14 @@ def test_the_command_line_has_the_cache_and_shares_it_between_archives(llmc_insi
     reused, asked = run("b.llmc")
     assert (reused["lookups"], reused["hits"], reused["hit_rate"], asked) == (3, 3, 1.0, 0)
     assert reused["saved_prompt_tokens"] > 0
+    prompt, output = reused["saved_prompt_tokens"], reused["saved_output_tokens"]
+    assert Decimal(reused["saved_usd"]) == Decimal("0.15e-6") * prompt + Decimal("0.60e-6") * output  # the server's prices
+    assert reused["saved_unpriced"] == 0
     reused, asked = run("c.llmc", "cache.enabled=false")
     assert (reused["lookups"], asked >= 3) == (0, True)
     table = llmc_inside(*words, f"output={tmp_path / 'd.llmc'}", "format=table", env=env).ok().stdout
     assert "3 of 3 views were in the cache (100%)" in table
+    assert "tokens and <$0.01 saved" in " ".join(table.split())
     (tmp_path / "home" / "cache" / "views" / "cache.db").write_bytes(b"not a database" * 1000)
     for suffix in ("-wal", "-shm"):
         (tmp_path / "home" / "cache" / "views" / f"cache.db{suffix}").unlink(missing_ok=True)

@@ -62,8 +62,12 @@ def _tier(name: str, tally: "Tally", seconds: float) -> str:
 def _money(progress: "Progress") -> str:
     if progress.spent_usd is None:
         return ""
-    spent = f"${progress.spent_usd:.2f}" if progress.spent_usd >= Decimal("0.01") or not progress.spent_usd else "<$0.01"
-    return spent if progress.budget_usd is None else f"{spent} of ${progress.budget_usd:.2f}"
+    spent = _cents(progress.spent_usd) + (f" of ${progress.budget_usd:.2f}" if progress.budget_usd is not None else "")
+    return spent + (f" + {_cents(progress.electricity_usd)} electricity" if progress.electricity_usd else "")
+
+
+def _cents(usd: Decimal) -> str:
+    return f"${usd:.2f}" if usd >= Decimal("0.01") or not usd else "<$0.01"
 
 
 @contextmanager

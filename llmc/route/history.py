@@ -136,6 +136,10 @@ class History:
         if cost_pico is not None:
             self._paid[document, tier] = self._paid.get((document, tier), 0) + cost_pico
 
+    def forget(self, document: str, tier: str) -> None:
+        """Nothing is to be learnt of what this document cost there."""
+        self._paid.pop((document, tier), None)
+
     def learn(self, tier: Tier, document: str, source_tokens: int, *, kept: bool, reason: str, seconds: float) -> None:
         """What became of one document at one rung."""
         cost = self._paid.pop((document, tier.name), None)

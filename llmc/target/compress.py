@@ -178,8 +178,12 @@ def _ladder(
     history = opened.enter_context(History(seed=config.seed))
 
     def paid(event: Event) -> None:
-        history.paid(event.document, event.tier, event.cost_pico)
-        progress.paid(event.tier, event.cost_pico)
+        if event.status == "cached":
+            return
+        reuse.paid(event.document, event.cost_pico)
+        if not cluster:  # there the nodes ask, and nobody learns
+            history.paid(event.document, event.tier, event.cost_pico)
+        progress.paid(event.tier, event.cost_pico, local=event.backend_kind == "local")
 
     meter = opened.enter_context(open_meter(config, "compress", on_warning=warnings.append, on_event=paid))
     progress.budget_usd = None if config.budget.run.usd is None else Decimal(config.budget.run.usd)

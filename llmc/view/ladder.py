@@ -254,7 +254,9 @@ class Ladder:
 
     def _learn(self, rung: Tier, text: _Text, seconds: float, *, kept: bool) -> None:
         why = text.attempts[-1].cause
-        if self._history and why not in NOT_ASKED:
+        if self._history and why in NOT_ASKED:
+            self._history.forget(text.id, rung.name)
+        elif self._history:
             self._history.learn(rung, text.id, text.tokens, kept=kept, reason=why, seconds=seconds)
 
     async def _gist_by(self, tier: Tier, text: _Text, *, wait: bool) -> View | None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from llmc import cache, fidelity, similar
+from llmc import cache, fidelity, money, similar
 from llmc.cache import ATTEMPT_FIELDS, CachedView, CacheUse, ViewCache
 from llmc.view import Attempt, View
 
@@ -51,6 +51,10 @@ class Reused:
     saved_prompt_tokens: int = 0
     """What the first of each text took to make, for every hit and every repeated one. Shared ones are not counted."""
     saved_output_tokens: int = 0
+    saved_usd: str = "0"
+    """What they cost then, exactly, as the ledger has it: what providers charged, and electricity where it is metered."""
+    saved_unpriced: int = 0
+    """Of those, how many it is not known of."""
 
 
 class Reuse:
@@ -60,6 +64,8 @@ class Reuse:
         self.views = views
         self.similarity = similarity
         self._did = Reused()
+        self._saved_pico = 0
+        self._paid: dict[str, int | None] = {}
         self._by_key: OrderedDict[bytes, _Seen] = OrderedDict()
         self._by_band: OrderedDict[int, _Seen] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()
@@ -74,7 +80,14 @@ class Reuse:
             refused=use.refused,
             saved_prompt_tokens=did.saved_prompt_tokens + use.saved_prompt_tokens,
             saved_output_tokens=did.saved_output_tokens + use.saved_output_tokens,
+            saved_usd=f"{money.usd(self._saved_pico + use.saved_pico):f}",
+            saved_unpriced=did.saved_unpriced + use.saved_unpriced,
         )
+
+    def paid(self, document: str, cost_pico: int | None) -> None:
+        """What one request for a document whose view is being made cost; None when that is not known."""
+        before = self._paid.get(document, 0)
+        self._paid[document] = None if before is None or cost_pico is None else before + cost_pico
 
     async def view(self, source: str, document: str, settings: str, make: Callable[[], Awaitable[View]], again: Again) -> View:
         """The view of a text: one that is there already, else what ``make`` makes, which is then kept for others."""
@@ -86,6 +99,8 @@ class Reuse:
                 self._did.repeated += 1
                 self._did.saved_prompt_tokens += kept.prompt_tokens
                 self._did.saved_output_tokens += kept.output_tokens
+                self._saved_pico += kept.cost_pico or 0
+                self._did.saved_unpriced += kept.cost_pico is None
                 return made
             break
         seen = _Seen(document, asyncio.get_running_loop().create_future())
@@ -98,11 +113,12 @@ class Reuse:
                 made, kept = await self._alike(seen, others, again)
             if made is None:
                 made = await make()
-                kept = _kept(made)
+                kept = _kept(made, self._paid.get(document))
             if kept and self.views and made.attempts[-1].reason != FROM_CACHE:
                 self.views.put(key, kept)
             return made
         finally:
+            self._paid.pop(document, None)
             if kept is None and self._by_key.get(key) is seen:
                 del self._by_key[key]
             seen.view.set_result(kept)
@@ -178,7 +194,7 @@ def _step(kept: CachedView, outcome: str, reason: str) -> Attempt:
     return dataclasses.replace(last, outcome=outcome, reason=last.reason if kept.kind == "none" else reason)
 
 
-def _kept(view: View) -> CachedView | None:
+def _kept(view: View, cost_pico: int | None) -> CachedView | None:
     """What is kept of a view; None when an engine failed on the way: another time it may go better."""
     if not view.attempts or any(a.outcome == "failed" for a in view.attempts):
         return None
@@ -191,4 +207,5 @@ def _kept(view: View) -> CachedView | None:
         attempts=tuple({name: str(getattr(a, name)) for name in ATTEMPT_FIELDS} for a in view.attempts),
         prompt_tokens=sum(a.prompt_tokens for a in view.attempts),
         output_tokens=sum(a.output_tokens for a in view.attempts),
+        cost_pico=cost_pico if any(a.prompt_tokens for a in view.attempts) else 0,  # nobody was asked: it cost nothing
     )

@@ -32,9 +32,9 @@ def test_money_is_shown_against_the_budget_and_never_as_nothing_when_it_is_somet
 
 def test_money_is_added_up_for_the_run_and_its_rungs():
     progress = Progress(tiers={"cloud": Tally(), "local": Tally()})
-    progress.paid("cloud", 120_000_000)
-    progress.paid("cloud", 120_000_000)
-    progress.paid("local", None)
+    progress.paid("cloud", 120_000_000, local=False)
+    progress.paid("cloud", 120_000_000, local=False)
+    progress.paid("local", None, local=True)
     assert progress.spent_usd == Decimal("0.00024")
     assert (progress.tiers["cloud"].spent_usd, progress.tiers["local"].spent_usd) == (Decimal("0.00024"), None)
 
@@ -47,3 +47,10 @@ def test_the_summary_says_who_wrote_the_gists_and_why_rungs_were_left():
 
 def test_one_model_whose_gists_were_only_refused_needs_no_second_line():
     assert _gists(Summary("a.llmc", gists_by={"qwen (local)": 3}, steps_down={"local": {"fidelity precision": 7}})) == ""
+
+
+def test_electricity_stands_beside_what_the_budget_counts_and_not_in_it():
+    progress = Progress(budget_usd=Decimal(5))
+    progress.paid("cloud", 20_000_000_000, local=False)
+    progress.paid("local", 70_000_000_000, local=True)
+    assert _money(progress) == "$0.02 of $5.00 + $0.07 electricity"

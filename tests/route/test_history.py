@@ -176,3 +176,11 @@ def test_why_route_explains_the_present_order_with_numbers(llmc_inside, tmp_path
     assert "$0.000120" in table
     assert "75%" in table
     assert json.dumps(found)
+
+
+def test_what_was_paid_for_a_document_that_teaches_nothing_is_forgotten(tmp_path: Path):
+    with History(tmp_path / "h.sqlite3") as history:
+        history.paid("a", "cloud", 50_000_000_000)
+        history.forget("a", "cloud")
+        history.learn(CLOUD, "a", 500, kept=True, reason="", seconds=1)
+        assert history.record(CLOUD.identity, length_class(500)).mean_cost_usd is None

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmc import units
+from llmc import money, units
 from llmc.fidelity.calibrate import Rate
 from llmc.make import Plan
 from llmc.pipeline import Summary
@@ -98,7 +98,9 @@ def _reused(reused: Reused) -> str:
     if reused.shared:
         said.append(f"{reused.shared} of a near-duplicate")
     if tokens := reused.saved_prompt_tokens + reused.saved_output_tokens:
-        said.append(f"{units.count(tokens)} tokens saved")
+        cost = f" and {money.text(money.pico(reused.saved_usd))}" if reused.saved_usd != "0" else ""
+        unpriced = f" (of {reused.saved_unpriced} views the cost is not known)" if cost and reused.saved_unpriced else ""
+        said.append(f"{units.count(tokens)} tokens{cost} saved{unpriced}")
     return ", ".join(said)
 
 
