@@ -1,13 +1,9 @@
 """``llmc cost output=``: the same report as one HTML page, Markdown, CSV, JSON and FOCUS CSV.
 
-Names of models, tags and projects are data that others chose: in a spreadsheet a cell that begins like a formula is not one,
-in Markdown nothing is markup, and control characters are written out.
+Names of models, tags and projects are data that others chose: :mod:`llmc.report.text_files` makes them harmless.
 """
 
-import csv
-import io
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,19 +14,14 @@ from llmc import money, period
 from llmc.breakeven import MILLION
 from llmc.errors import UsageError
 from llmc.parts import write_atomically
-from llmc.report import html
+from llmc.report import html, text_files
 from llmc.report.cost_text import Report
-from llmc.report.html import Table, visible
+from llmc.report.text_files import table_csv
 from llmc.spending import Amount, Group
 from llmc.worth import loaded
 
 SCHEMA = "llmc.cost/1"
 NAMES = {".html": "cost.html", ".md": "cost.md", ".csv": "cost.csv", ".json": "cost.json", ".focus.csv": "focus.csv"}
-_FORMULA = re.compile(
-    r"[\s'\"]*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20|%]"
-)  # what spreadsheets may run, also behind white space and quotes
-_MARKDOWN = re.compile(r"([\\`*_\[\]|~$#!])")
-
 Rows = Callable[[], Iterable[Sequence[object]]]
 
 
@@ -82,25 +73,6 @@ class Output:
         return written
 
 
-def safe_cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula. Numbers of our own are not passed through this."""
-    text = " ".join(visible(str(value)).split("\n"))
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def table_csv(rows: Iterable[Sequence[object]]) -> str:
-    """RFC 4180; text is made safe, numbers are as they are."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\r\n")
-    for row in rows:
-        writer.writerow([safe_cell(cell) if isinstance(cell, str) else "" if cell is None else _number(cell) for cell in row])
-    return written.getvalue()
-
-
-def _number(value: object) -> str:
-    return f"{value:f}" if hasattr(value, "as_tuple") else str(value)
-
-
 def groups_csv(report: Report) -> Iterable[Sequence[object]]:
     """A row per group: plain numbers, one currency, an empty cell for what is not known."""
     names = report.by or ("total",)
@@ -120,30 +92,7 @@ def groups_csv(report: Report) -> Iterable[Sequence[object]]:
 
 
 def markdown(report: Report) -> str:
-    """GitHub's Markdown; what is in a cell is text and nothing else."""
-    parts = [f"# {md(report.title)}\n", f"**{md(report.verdict)}**\n", *(f"{md(line)}\n" for line in report.more)]
-    if report.tiles:
-        rows = [(t.label, t.value, t.basis, t.note) for t in report.tiles]
-        parts.append(md_table(Table("", ["", "value", "basis", ""], rows, ["value"])))
-    for section in report.sections:
-        parts.append(f"## {md(section.title)}\n")
-        parts += [f"{md(section.text)}\n"] if section.text else []
-        parts += [md_table(table) for table in section.tables]
-    return "\n".join(parts)
-
-
-def md(text: object) -> str:
-    """One line of text that Markdown takes for nothing but text."""
-    line = _MARKDOWN.sub(r"\\\1", " ".join(visible(str(text)).split()))
-    return line.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def md_table(table: Table) -> str:
-    lines = [f"*{md(table.caption)}*\n"] if table.caption else []
-    rule = ["---:" if column in table.numbers else "---" for column in table.columns]
-    cells = [[md(c) for c in table.columns], rule, *([md(c) for c in row] for row in table.rows)]
-    lines += [f"| {' | '.join(line)} |" for line in cells]
-    return "\n".join([*lines, *([f"\n{md(table.note)}"] if table.note else []), ""])
+    return text_files.markdown(report.title, report.verdict, report.more, report.tiles, report.sections)
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -10,21 +10,11 @@ from fractions import Fraction
 
 from llmc import money, units
 from llmc.breakeven import MILLION
-from llmc.report.html import Table, Tile
+from llmc.report.html import Section, Table, Tile
 from llmc.spending import Amount, Group, Spending, sent
 from llmc.worth import Comparison, Value, Worth, loaded
 
 PLAIN = ("spent", "attempts", "failed", "cached", "tokens in", "tokens out", "unknown price")
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the report."""
-
-    name: str
-    title: str
-    text: str = ""
-    tables: Sequence[Table] = ()
 
 
 @dataclass(frozen=True, slots=True)

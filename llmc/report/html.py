@@ -56,6 +56,18 @@ class Table:
     """The first cell of a row names the row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report with a heading; a chart that has its ``name`` stands above its tables."""
+
+    name: str
+    title: str
+    text: str = ""
+    tables: Sequence[Table] = ()
+    commands: Sequence[str] = ()
+    """To be copied as they are."""
+
+
 def page(template: str, *, title: str, script: str = "", **values: object) -> str:
     """A template of ``templates/`` filled in, as one self-contained HTML document; ``script`` names the one file it may run."""
     from markupsafe import Markup
