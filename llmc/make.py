@@ -75,6 +75,19 @@ def walk(step: Step) -> Iterator[Step]:
     yield from visit(step)
 
 
+def prepare(step: Step, config: RunConfig) -> RunConfig:
+    """The configuration with what it says ``auto`` chosen, and asked of every target before the first one does anything."""
+    for each in walk(step):
+        resolve = getattr(inspect.getmodule(each.function), "resolve", None)
+        if resolve is not None:
+            config = resolve(config)
+    for each in walk(step):
+        check = getattr(inspect.getmodule(each.function), "check", None)
+        if check is not None:
+            check(config)
+    return config
+
+
 def run(step: Step, config: RunConfig) -> Any:  # noqa: ANN401 - the target's own result
     """Do a target and what it needs; its result. With ``config.dry_run`` each target returns what it would do, as text."""
     results: dict[str, Any] = {}
@@ -102,14 +115,7 @@ def run(step: Step, config: RunConfig) -> Any:  # noqa: ANN401 - the target's ow
         results[each.name] = result
         return result
 
-    for each in walk(step):
-        resolve = getattr(inspect.getmodule(each.function), "resolve", None)
-        if resolve is not None:
-            config = resolve(config)
-    for each in walk(step):
-        check = getattr(inspect.getmodule(each.function), "check", None)
-        if check is not None:
-            check(config)
+    config = prepare(step, config)
     with contextlib.ExitStack() as opened:
         result = visit(step)
         if config.dry_run:

@@ -280,6 +280,18 @@ class GateConfig:
 
 
 @dataclass
+class SweepConfig:
+    """How the cells of ``llmc -m bench`` are run; meanings beside the values in ``conf/sweep/``."""
+
+    name: str = MISSING
+    blocks: int = 2
+    seed: int = 1
+    reference: int = 0
+    cell_timeout_seconds: float = 1800
+    min_pass_rate: float = 0.5
+
+
+@dataclass
 class PriceOverride:
     """A price of your own contract. Amounts are text, so that no digit of theirs is lost."""
 
@@ -392,6 +404,7 @@ class RunConfig:
     similarity: float | None = 0.85
     grouping: bool = True
     gate: GateConfig = field(default_factory=GateConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     price: PriceConfig = field(default_factory=PriceConfig)
     power: PowerConfig = field(default_factory=PowerConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)

@@ -334,6 +334,7 @@ UNASKED = {
     "tags",
     "budget",
     "gate",
+    "sweep",
     "cost",
 }
 UNASKED_OF = {"engine": {"why", "binary", "port", "images", "key_env"}, "backend": {"why"}, "quant": {"why"}}
