@@ -393,3 +393,63 @@ def test_an_ollama_that_put_the_model_on_the_cpu_is_not_what_was_asked_for(direc
     with pytest.raises(EngineUnavailable, match=r"backend=vulkan was asked for, but .* is on the CPU: /api/ps: size_vram 0 of"):
         direct.deploy(*words)
     assert direct.deploy(*words, "allow_cpu=true")["gpu_share"] == 0
+
+
+@pytest.fixture
+def ollama(tmp_path, servers, monkeypatch):
+    """``ollama`` on PATH, with no server running and a store of its own; the words that deploy with it."""
+    program = tmp_path / "bin" / "ollama"
+    program.parent.mkdir()
+    fake = str(ROOT / "fakes" / "ollama_server.py")
+    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({fake!r}, run_name='__main__')\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "store"))
+    monkeypatch.setenv("FAKE_OLLAMA", "--has qwen2.5:7b-instruct-q4_K_M --library llama3.1:8b-instruct-q4_K_M")
+    return ("engine=ollama", "model=qwen", "quant=q4_k_m", "backend=vulkan", *SMALL)
+
+
+def test_ollama_is_started_where_none_runs_stays_and_is_stopped_with_what_it_has_started(direct, ollama, tmp_path):
+    theirs = os.environ["OLLAMA_HOST"]
+    report = direct.deploy(*ollama, "engine.kv_cache_type=q8_0")
+    (record,) = records.everything()
+    assert (report["ours"], report["stays"], report["gpu_share"], report["pid"]) == (True, True, 1, record.pid)
+    assert report["url"] != f"http://{theirs}"  # a free port: theirs may be started any moment
+    server, runner = (p.environ() for p in records.processes(record))
+    said = {name: server[name] for name in server if name.startswith("OLLAMA_")}
+    assert said == {
+        "OLLAMA_HOST": report["url"].removeprefix("http://"),
+        "OLLAMA_MODELS": str(tmp_path / "store"),
+        "OLLAMA_NUM_PARALLEL": "1",
+        "OLLAMA_KEEP_ALIVE": "-1",
+        "OLLAMA_NOPRUNE": "1",
+        "OLLAMA_KV_CACHE_TYPE": "q8_0",
+        "OLLAMA_FLASH_ATTENTION": "1",
+        "OLLAMA_LLM_LIBRARY": "vulkan",
+        "OLLAMA_NO_CLOUD": "1",
+    }
+    assert runner[records.MARK] == record.mark
+    assert direct.deploy(*ollama)["pid"] == record.pid
+    (shown,) = direct.status()
+    assert (shown["name"], shown["state"], shown["processes"]) == ("qwen2.5-7b-instruct", "ready", 2)
+    assert direct.stop()[0] == {"name": "qwen2.5-7b-instruct", "outcome": "stopped", "processes": 2}
+    assert records.processes(record) == []
+
+
+def test_a_model_that_is_not_there_is_pulled_by_a_server_for_that_time(llmc_inside, ollama):
+    words = ("engine=ollama", "model=llama", "quant=q4_k_m", "backend=cpu", *SMALL)
+    assert dict(llmc_inside("deploy", "dry_run=true", *words).ok().json["steps"])["pull"].startswith("start ollama serve and")
+    assert records.everything() == []
+    report = llmc_inside("deploy", *words).ok().json
+    assert (report["ours"], report["gpu_share"], report["model"]) == (True, 0, "llama3.1:8b-instruct-q4_K_M")
+    assert [r.name for r in records.everything()] == ["llama-3.1-8b-instruct"]
+    assert llmc_inside("pull", *words).ok().json["downloaded_bytes"] == 0
+
+
+def test_an_ollama_that_runs_is_used_and_none_is_started(direct, ollama, fake, monkeypatch):
+    server = fake("ollama_server", "--has", "qwen2.5:7b-instruct-q4_K_M")
+    monkeypatch.setenv("OLLAMA_HOST", server.url)
+    assert direct.deploy(*ollama)["ours"] is False
+    assert direct.stop()[0]["outcome"] == "unloaded"
+    assert server.process.poll() is None

@@ -607,7 +607,9 @@ def test_a_pull_whose_connection_is_lost_goes_on_by_itself(by_ollama, fake):
 def test_too_little_space_in_the_servers_store_is_said_before_it_pulls(fake, tmp_path, monkeypatch):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
     server = fake("ollama_server", "--library", "tiny:8b-q8_0")
-    model = ModelConfig(name="tiny", files={"q8_0": ModelFile(bytes=10**18)}, ollama={"q8_0": "tiny:8b-q8_0"})
+    model = ModelConfig(
+        name="tiny", context_tokens=2048, files={"q8_0": ModelFile(bytes=10**18)}, ollama={"q8_0": "tiny:8b-q8_0"}
+    )
     with pytest.raises(PullError) as caught:
         pull_target(RunConfig(model=model, engine=EngineConfig(name="ollama", url=server.url), quiet=True), Diagnosis())
     assert caught.value.message.startswith(f"{tmp_path} has ")

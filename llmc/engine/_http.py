@@ -139,6 +139,17 @@ class Client:
             return Health(False, time.perf_counter() - started, error.message)
         return Health(True, time.perf_counter() - started)
 
+    async def _metrics(self) -> dict[str, float]:
+        """The Prometheus page: each metric's samples added up over their labels."""
+        found: dict[str, float] = {}
+        for line in (await self._answer("GET", "/metrics", timeout=PROBE_SECONDS)).text.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name and not line.startswith("#"):
+                with contextlib.suppress(ValueError):
+                    key = name.split("{")[0]
+                    found[key] = found.get(key, 0.0) + float(value)
+        return found
+
     @contextmanager
     def _shape(self) -> Iterator[None]:
         """JSON that is not of the route's form is the server's error, not a bug of ours."""
@@ -148,11 +159,35 @@ class Client:
             raise EngineError(f"{self.url} answered without {error}") from error
 
 
-class OpenAIServer(Client):
-    """What every OpenAI-compatible server has: its models, and the chat route."""
+class ModelServer(Client):
+    """A server that has models, one of which it is asked for."""
 
     model_id = ""
     """What the model is called there; empty for a server that has one and does not ask."""
+
+    async def models(self) -> list[str]:
+        raise NotImplementedError
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: dict[str, Any] | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Generation:
+        raise NotImplementedError
+
+    async def count_tokens(self, text: str) -> int:
+        raise NotImplementedError
+
+    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        raise NotImplementedError
+
+
+class OpenAIServer(ModelServer):
+    """What every OpenAI-compatible server has: its models, and the chat route."""
 
     async def models(self) -> list[str]:
         answer = await self._request("GET", "/v1/models")
@@ -251,28 +286,7 @@ class OpenAIServer(Client):
             )
 
 
-class LocalServer(OpenAIServer):
-    """A server whose model's tokens can be counted."""
-
-    async def count_tokens(self, text: str) -> int:
-        raise NotImplementedError
-
-    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        raise NotImplementedError
-
-    async def _metrics(self) -> dict[str, float]:
-        """The Prometheus page: each metric's samples added up over their labels."""
-        found: dict[str, float] = {}
-        for line in (await self._answer("GET", "/metrics", timeout=PROBE_SECONDS)).text.splitlines():
-            name, _, value = line.rpartition(" ")
-            if name and not line.startswith("#"):
-                with contextlib.suppress(ValueError):
-                    key = name.split("{")[0]
-                    found[key] = found.get(key, 0.0) + float(value)
-        return found
-
-
-class LlamaServer(LocalServer):
+class LlamaServer(OpenAIServer):
     """llama.cpp's server: OpenAI's chat route, and its own for tokens, templates and slots."""
 
     async def activity(self) -> Activity:

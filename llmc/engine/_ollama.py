@@ -16,17 +16,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from llmc.engine import Generation, Health, Message
-from llmc.engine._http import PROBE_SECONDS, Client, refusal
+from llmc.engine._http import PROBE_SECONDS, ModelServer, refusal
 from llmc.errors import ContextOverflow, EngineBusy, EngineError, EngineUnavailable, PullError
 from llmc.model.download import Limits
 
 DEFAULT_PORT = 11434
+BYTES_PER_TOKEN = 4.0  # English prose, until an answer has shown what it is here
+TEMPLATE_TOKENS = 8  # a chat template's words around one message
 LIMITS = Limits(stall_seconds=60)  # Ollama itself starts a part again after 30 s without a byte
 VERIFY_SECONDS = 900  # of one silent line: 40 GB from a slow disk
 _FINAL = re.compile(  # what another try of a pull cannot mend
@@ -83,8 +86,12 @@ def full_name(tag: str) -> str:
     return tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest"
 
 
-class OllamaServer(Client):
+class OllamaServer(ModelServer):
     """A client of one server. A model's name is compared without regard to case, as Ollama does."""
+
+    options: Mapping[str, Any] = MappingProxyType({})
+    """What ``model_id`` is loaded with; ``num_ctx`` is needed."""
+    _bytes = _tokens = 0
 
     async def health(self) -> Health:
         return await self._probe("/api/version")
@@ -101,6 +108,9 @@ class OllamaServer(Client):
                 Installed(str(m["name"]), str(m["digest"]), int(m["size"]), str(m.get("remote_host") or ""))
                 for m in said["models"]
             ]
+
+    async def models(self) -> list[str]:
+        return [each.name for each in await self.installed()]
 
     async def find(self, tag: str) -> Installed | None:
         wanted = full_name(tag).lower()
@@ -181,6 +191,37 @@ class OllamaServer(Client):
             seconds=time.perf_counter() - started,
             served_model=str(said.get("model") or ""),
         )
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        schema: dict[str, Any] | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Generation:
+        answer = await self.chat(
+            self.model_id,
+            messages,
+            max_tokens=max_tokens,
+            schema=schema,
+            temperature=temperature,
+            seed=seed,
+            options=self.options,
+        )
+        if answer.prompt_tokens:
+            self._bytes += sum(len(m.content.encode()) for m in messages)
+            self._tokens += max(1, answer.prompt_tokens - TEMPLATE_TOKENS * len(messages))
+        return answer
+
+    async def count_tokens(self, text: str) -> int:
+        """Estimated, from the bytes per token of the answers so far: what was read is exact and comes with each answer."""
+        ratio = self._bytes / self._tokens if self._tokens else BYTES_PER_TOKEN
+        return -(-len(text.encode()) // ratio).__ceil__()
+
+    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return sum([await self.count_tokens(m.content) + TEMPLATE_TOKENS for m in messages])
 
     async def pull(
         self, tag: str, on_bytes: Callable[[int, int], None] = lambda have, total: None, limits: Limits = LIMITS

@@ -4,30 +4,28 @@ It runs in a child process (``llmc.engine.embedded_server``) and is spoken to ov
 code, or a kill for want of memory, costs one request and not the run.
 """
 
-import asyncio
 import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
-from llmc.engine import Generation, Health, Message, Placement
+from llmc.engine import Placement
 from llmc.engine._http import LlamaServer
+from llmc.engine._local import LocalEngine
 from llmc.engine._process import Child
 from llmc.errors import EngineUnavailable, UsageError
 from llmc.schema import RunConfig
 
 
-class Embedded:
+class Embedded(LocalEngine):
     """A model file served by a child process for as long as the object is entered."""
 
     name = "embedded"
-    local = True
 
     def __init__(
         self,
@@ -52,7 +50,6 @@ class Embedded:
         self._request_timeout_seconds = request_timeout_seconds
         self._offline = offline
         self._child: Child | None = None
-        self._server: LlamaServer | None = None
 
     def command(self) -> list[str]:
         """What is started: the same line can be typed in a shell."""
@@ -96,54 +93,14 @@ class Embedded:
         assert self._child is not None
         return self._child.pid
 
-    @property
-    def server(self) -> LlamaServer:
-        if self._server is None or self._child is None:
-            raise EngineUnavailable("the embedded engine is not running")
-        if how := self._child.died():
-            raise EngineUnavailable(f"the embedded engine {how}", hint=f"its log: {self._child.log}")
-        return self._server
-
-    async def aclose(self) -> None:
-        if self._server is not None:
-            await self._server.aclose()
-
-    async def health(self) -> Health:
-        try:
-            return await self.server.health()
-        except EngineUnavailable as error:
-            return Health(False, 0.0, error.message)
+    def _ended(self) -> tuple[str, str]:
+        how = self._child.died() if self._child else ""
+        return (f"the embedded engine {how}", f"its log: {self._child.log}") if self._child and how else ("", "")
 
     async def placement(self) -> Placement:
         return Placement(
             0.0, "the xllamacpp wheel computes on the CPU", {"process": psutil.Process(self.pid).memory_info().rss}
         )
-
-    async def models(self) -> list[str]:
-        return await self.server.models()
-
-    async def count_tokens(self, text: str) -> int:
-        return await self.server.count_tokens(text)
-
-    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        return await self.server.count_prompt_tokens(messages)
-
-    async def generate(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        schema: dict[str, Any] | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> Generation:
-        server = self.server
-        try:
-            return await server.generate(messages, max_tokens=max_tokens, schema=schema, temperature=temperature, seed=seed)
-        except EngineUnavailable:
-            await asyncio.sleep(0.1)  # a killed process takes a moment to be seen as dead
-            _ = self.server  # if the child is dead, say so: it explains more than a refused connection
-            raise
 
 
 def create(config: RunConfig, *, weights: Path | None, model_digest: str) -> Embedded:

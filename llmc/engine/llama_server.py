@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmc.engine import Placement
-from llmc.engine._http import LlamaServer, LocalServer
+from llmc.engine._http import LlamaServer, ModelServer
 from llmc.engine.embedded import idle_cores
 from llmc.engine.served import Served
 from llmc.errors import EngineUnavailable, UsageError
@@ -113,14 +113,15 @@ class LlamaServerEngine(Served):
         left = [str(round(d.total_mib * (1 - self.config.engine.gpu_memory_fraction))) for d in mine]
         return ["--device", ",".join(d.name for d in mine), "--fit-target", ",".join(left)]
 
-    def client(self, url: str, key: str) -> LocalServer:
+    def client(self, url: str, key: str) -> LlamaServer:
         return client(url, key, self.config.engine.request_timeout_seconds, self.config.profile.offline)
 
-    async def measure(self, server: LocalServer) -> bool:
+    async def measure(self, server: ModelServer) -> str:
         assert isinstance(server, LlamaServer)
         self.slots, self.slot_context_tokens, file = await server.slots()
         own = self.weights
-        return own is not None and own.is_file() and Path(file).is_file() and own.samefile(file)
+        same = own is not None and own.is_file() and Path(file).is_file() and own.samefile(file)
+        return self._pulled_digest if same else ""
 
     def in_container(self) -> tuple[str, list[str]]:
         assert self.weights is not None

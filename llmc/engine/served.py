@@ -15,17 +15,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import psutil
 
 from llmc import state
-from llmc.engine import Activity, Generation, Health, Message, Placement, causes, records
-from llmc.engine._http import LocalServer
+from llmc.engine import Activity, Placement, causes, records
+from llmc.engine._http import ModelServer
+from llmc.engine._local import LocalEngine
 from llmc.engine.records import Record
 from llmc.errors import EngineUnavailable, LlmcError, UsageError
 from llmc.schema import RunConfig
@@ -34,18 +35,18 @@ FOUND_SECONDS = 1.0  # for a server on its usual port to say what it has
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES")
 _LEFT_RUNNING: list[subprocess.Popen[bytes]] = []  # servers that stay; a Popen that is dropped complains
 _SECRETS = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_SECRET_ACCESS_KEY")
+S = TypeVar("S", bound=ModelServer)
+T = TypeVar("T")
 
 
-class Served:
+class Served(LocalEngine):
     """A model behind a server process; what differs from engine to engine is below ``# each engine``."""
 
-    name: ClassVar[str]
-    local = True
     program: ClassVar[str]
     """The executable, as it is called on PATH."""
     usual_port: ClassVar[int]
     key_variable: ClassVar[str]
-    """The environment variable in which the server looks for its key."""
+    """The environment variable in which the server looks for its key; ``""``: it knows none."""
     image_words: ClassVar[int]
     """Of the command line, the words that the engine's container image says itself."""
     container_options: ClassVar[dict[str, Any]] = {}
@@ -63,7 +64,6 @@ class Served:
         self.keep = False
         """Whether a server that is started stays when the engine is left."""
         self.record: Record | None = None
-        self._server: LocalServer | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._started = False
 
@@ -73,7 +73,7 @@ class Served:
         """The command line, without secrets; ``inside`` is the model's place in a container, when it is to run in one."""
         raise NotImplementedError
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, port: int) -> dict[str, str]:
         """What is set for the server beside our own environment; without secrets."""
         return {}
 
@@ -89,7 +89,7 @@ class Served:
     def install_hint(self) -> str:
         raise NotImplementedError
 
-    def client(self, url: str, key: str) -> LocalServer:
+    def client(self, url: str, key: str) -> ModelServer:
         raise NotImplementedError
 
     def placed(self, log: str) -> Placement:
@@ -100,22 +100,36 @@ class Served:
         """Where the model is in a container, and the volumes that bring it there."""
         raise NotImplementedError
 
-    async def measure(self, server: LocalServer) -> bool:
-        """Take over slots and context from a server somebody else has configured; whether it has our file of weights."""
+    async def measure(self, server: ModelServer) -> str:
+        """Take over slots and context from a server somebody else has configured; the digest of its weights, if it is known."""
         raise NotImplementedError
+
+    async def ready(self, server: ModelServer) -> None:
+        """Asked of every server once it answers. EngineUnavailable when it does not have our model."""
+        listed = await server.models()
+        if (ours := next((m for m in listed if self._is_ours(m)), None)) is None:
+            hint = "" if self.record and self.record.ours else "engine.url=null starts one"
+            raise EngineUnavailable(f"{server.url} serves {', '.join(listed) or 'no model'}, not {self.model}", hint=hint)
+        server.model_id = ours
+
+    @property
+    def usual_url(self) -> str:
+        """Where a server of the user's own would be."""
+        return f"http://127.0.0.1:{self.usual_port}"
 
     # the same for all
 
     def command(self) -> list[str]:
         if self.config.engine.url:
             return []
-        assigned = [f"{k}={v}" for k, v in self.environment().items()]
-        argv = self.arguments(self.find_program(), self.config.engine.port or free_port())
+        port = self.config.engine.port or free_port()
+        assigned = [f"{k}={v}" for k, v in self.environment(port).items()]
+        argv = self.arguments(self.find_program(), port)
         return ["env", *assigned, *argv] if assigned else argv
 
     @property
     def server_name(self) -> str:
-        return self.config.name or self.model
+        return self.config.name or self.config.model.name
 
     def __enter__(self) -> Self:
         self._started = False
@@ -131,8 +145,35 @@ class Served:
         elif running := self._running():
             self._use(running)
         elif not self._found():
-            self._start(f"{self.model[:40]}-{secrets.token_hex(3)}")
+            self._start(f"{self.config.model.name[:40]}-{secrets.token_hex(3)}")
+        try:
+            self._require_backend(asyncio.run(self._where()))
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
+
+    async def _where(self) -> Placement:
+        try:
+            return await self.placement()
+        finally:
+            await self.aclose()
+
+    def _require_backend(self, placement: Placement) -> None:
+        """EngineUnavailable when the model is not on the GPU asked for, or a server of ours does not show that it is."""
+        backend = self.config.backend.name
+        if backend == "cpu" or self.config.allow_cpu:
+            return
+        if placement.gpu_share == 0:
+            raise EngineUnavailable(
+                f"backend={backend} was asked for, but {self.model} is on the CPU: {placement.evidence}",
+                hint=f"llmc doctor backend={backend}; or backend=cpu, or allow_cpu=true",
+            )
+        if placement.gpu_share is None and self.record is not None and self.record.ours:
+            raise EngineUnavailable(
+                f"backend={backend} was asked for, and nothing shows that {self.model} is on it: {placement.evidence}",
+                hint="allow_cpu=true takes it as it is",
+            )
 
     def _keep(self) -> None:
         """The server of this name: there already, or started to stay."""
@@ -168,7 +209,8 @@ class Served:
 
     def _fits(self, record: Record) -> bool:
         return (
-            (record.engine, record.model) == (self.name, self.model)
+            record.engine == self.name
+            and self._is_ours(record.model)
             and (record.backend == self.config.backend.name or not record.ours)
             and (record.model_digest == self._pulled_digest or not record.model_digest or not self._pulled_digest)
         )
@@ -177,21 +219,22 @@ class Served:
         return (record.slots, record.slot_context_tokens) == (self.slots, self.slot_context_tokens)
 
     def _answers(self, record: Record) -> bool:
-        health: Health = asyncio.run(_once(self.client(record.url, record.key), lambda s: s.health()))
-        return health.ok
+        return asyncio.run(once(self.client(record.url, record.key), ModelServer.health)).ok
 
     def _use(self, record: Record) -> None:
         records.trim(record)
         self.record, self.model_digest = record, record.model_digest
         self._server = self.client(record.url, record.key)
         self.slots, self.slot_context_tokens = record.slots, record.slot_context_tokens
-        if not record.proof:  # an llmc that was killed while it waited has left it
+        if record.proof:
+            asyncio.run(once(self._server, self.ready))
+        else:  # an llmc that was killed while it waited has left it
             self._await(record)
 
     def _found(self) -> bool:
         """Whether a server that nobody told us of, on the engine's usual port, has this model."""
         with contextlib.suppress(LlmcError, TimeoutError):
-            self._adopt(f"http://127.0.0.1:{self.usual_port}", seconds=FOUND_SECONDS)
+            self._adopt(self.usual_url, seconds=FOUND_SECONDS)
             return True
         self._server = None
         return False
@@ -200,17 +243,12 @@ class Served:
         """Work with a server that somebody else runs, and stops."""
         server = self.client(url, os.environ.get(self.config.engine.key_env or self.key_variable, "") or self._key())
 
-        async def look(server: LocalServer) -> None:
+        async def look(server: ModelServer) -> None:
             async with asyncio.timeout(seconds):
-                listed = await server.models()
-                if (ours := next((m for m in listed if self._is_ours(m)), None)) is None:
-                    raise EngineUnavailable(
-                        f"{url} serves {', '.join(listed) or 'no model'}, not {self.model}", hint="engine.url=null starts one"
-                    )
-                server.model_id = ours
-                self.model_digest = self._pulled_digest if await self.measure(server) else ""
+                await self.ready(server)
+                self.model_digest = await self.measure(server)
 
-        asyncio.run(_once(server, look))
+        asyncio.run(once(server, look))
         self._server = server
         self.record = Record(
             self.server_name, self.name, self.model, self.model_digest, self.config.backend.name, url, self.slots,
@@ -224,16 +262,16 @@ class Served:
         return ""
 
     def _is_ours(self, listed: str) -> bool:
-        return listed == self.model or (self.weights is not None and Path(listed).name == self.weights.name)
+        return super()._is_ours(listed) or (self.weights is not None and Path(listed).name == self.weights.name)
 
     def _start(self, name: str) -> None:
         program = self.find_program()
         if self.weights is not None and not self.weights.exists():
             raise EngineUnavailable(f"the weights {self.weights} are not there", hint="llmc pull")
         port = self.config.engine.port or free_port()
-        argv, environment = self.arguments(program, port), self.environment()
+        argv, environment = self.arguments(program, port), self.environment(port)
         self.model_digest = self._pulled_digest
-        key, mark = secrets.token_hex(16), secrets.token_hex(8)
+        key, mark = secrets.token_hex(16) if self.key_variable else "", secrets.token_hex(8)
         kept = {k: os.environ[k] for k in VISIBLE if k in os.environ}
         self.record = record = Record(
             name, self.name, self.model, self.model_digest, self.config.backend.name, f"http://127.0.0.1:{port}",
@@ -246,7 +284,7 @@ class Served:
         records.prune()
         records.write(record)
         inherited = {k: v for k, v in os.environ.items() if not k.endswith(_SECRETS) or k in self.passes}
-        secret = {self.key_variable: key, records.MARK: mark}
+        secret = {records.MARK: mark, **({self.key_variable: key} if key else {})}
         record.log.unlink(missing_ok=True)
         with record.log.open("ab") as log:  # so that it can be cut while the server writes
             os.fchmod(log.fileno(), 0o600)
@@ -278,15 +316,13 @@ class Served:
     def _await(self, record: Record) -> None:
         """Until the server answers and lists the model."""
 
-        async def ready(server: LocalServer) -> None:
+        async def answer(server: ModelServer) -> None:
             seen, since = _moved(record), time.monotonic()
             while True:
-                if how := self._ended():
+                if how := self._how_ended():
                     raise self._failed(record, how)
                 if (await server.health()).ok and records.listens(record):
-                    listed = await server.models()
-                    if not any(self._is_ours(m) for m in listed):
-                        raise EngineUnavailable(f"{record.name} serves {', '.join(listed) or 'no model'}, not {self.model}")
+                    await self.ready(server)
                     return
                 if (now := _moved(record)) != seen:
                     seen, since = now, time.monotonic()
@@ -295,10 +331,15 @@ class Served:
                     raise self._failed(record, stalled)
                 await asyncio.sleep(0.1)
 
-        asyncio.run(_once(self.client(record.url, record.key), ready))
+        asyncio.run(once(self.client(record.url, record.key), answer))
 
-    def _ended(self) -> str:
-        """How the server ended, or ``""`` while it runs."""
+    def _ended(self) -> tuple[str, str]:
+        record = self.record
+        how = self._how_ended()
+        return (f"{record.name} ({self.name}) {how}", f"llmc logs name={record.name}") if record and how else ("", "")
+
+    def _how_ended(self) -> str:
+        """``""`` while it runs."""
         if self._process is not None:
             code = self._process.poll()
             return "" if code is None else causes.ended(code)
@@ -339,14 +380,6 @@ class Served:
         self.record = self._server = None
         self._started = False
 
-    @property
-    def server(self) -> LocalServer:
-        if self._server is None or self.record is None:
-            raise EngineUnavailable(f"{self.model} on {self.name} is not running")
-        if how := self._ended():
-            raise EngineUnavailable(f"{self.record.name} ({self.name}) {how}", hint=f"llmc logs name={self.record.name}")
-        return self._server
-
     async def placement(self) -> Placement:
         assert self.record is not None
         if not self.record.ours:
@@ -362,44 +395,8 @@ class Served:
     async def activity(self) -> Activity:
         return await self.server.activity()
 
-    async def aclose(self) -> None:
-        if self._server is not None:
-            await self._server.aclose()
 
-    async def health(self) -> Health:
-        try:
-            return await self.server.health()
-        except EngineUnavailable as error:
-            return Health(False, 0.0, error.message)
-
-    async def models(self) -> list[str]:
-        return [self.model if self._is_ours(m) else m for m in await self.server.models()]
-
-    async def count_tokens(self, text: str) -> int:
-        return await self.server.count_tokens(text)
-
-    async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
-        return await self.server.count_prompt_tokens(messages)
-
-    async def generate(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        schema: dict[str, Any] | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> Generation:
-        server = self.server
-        try:
-            return await server.generate(messages, max_tokens=max_tokens, schema=schema, temperature=temperature, seed=seed)
-        except EngineUnavailable:
-            await asyncio.sleep(0.1)  # a killed process takes a moment to be seen as dead
-            _ = self.server  # if it is dead, say so: it explains more than a refused connection
-            raise
-
-
-async def _once(server: LocalServer, call: Any) -> Any:  # noqa: ANN401 - what the call gives
+async def once(server: S, call: Callable[[S], Awaitable[T]]) -> T:
     """One conversation with a server, its connections closed after it."""
     try:
         return await call(server)

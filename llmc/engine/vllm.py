@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from llmc.engine import Activity, Message, Placement
-from llmc.engine._http import LocalServer, plain_messages
+from llmc.engine._http import ModelServer, OpenAIServer, plain_messages
 from llmc.engine.served import Served
 from llmc.errors import UsageError
 from llmc.schema import RunConfig
@@ -22,7 +22,7 @@ _WEIGHTS = re.compile(r"Model loading took ([\d.]+) GiB")
 _KV = re.compile(r"Available KV cache memory: ([\d.]+) GiB|Explicitly set \(([\d.]+)/[\d.]+\) GiB for KV cache")
 
 
-class VllmServer(LocalServer):
+class VllmServer(OpenAIServer):
     """vLLM's HTTP interface: OpenAI's, with its own route for tokens."""
 
     async def count_tokens(self, text: str) -> int:
@@ -88,7 +88,7 @@ class Vllm(Served):
         ]
         # fmt: on
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, port: int) -> dict[str, str]:
         quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         # Without a bound it takes most of the machine's memory for its cache.
         cpu = {"VLLM_CPU_KVCACHE_SPACE": str(self.config.engine.cpu_kv_gib)} if self.config.backend.name == "cpu" else {}
@@ -100,10 +100,10 @@ class Vllm(Served):
         made.model_id = self.model
         return made
 
-    async def measure(self, server: LocalServer) -> bool:
+    async def measure(self, server: ModelServer) -> str:
         assert isinstance(server, VllmServer)
         self.slot_context_tokens = min(self.slot_context_tokens, await server.context_tokens())
-        return False
+        return ""
 
     def in_container(self) -> tuple[str, list[str]]:
         if Path(self.source).is_dir():

@@ -220,7 +220,8 @@ def chosen(config: RunConfig, found: Probed) -> Iterator[Finding]:
         why = config.engine.why or config.backend.why
         yield Finding("ok", "choice", f"{engine}{version} on {where}" + (f"; auto: {why}" if why else ""))
         if ability.reason:
-            yield Finding("warning", backend, ability.reason, mending(config, "backend=cpu") if gpu is None else "")
+            fix = ability.fix or ("backend=cpu" if gpu is None else "")
+            yield Finding("warning", backend, ability.reason, mending(config, fix) if fix else "")
         if backend == "cpu" and config.backend.why and (idle := found.gpu) and not choose.is_small(config):
             text = f"{idle.label} is idle: no engine here can use it"
             yield Finding("warning", "choice", text, choose.install(found, "llama_server", "vulkan"))

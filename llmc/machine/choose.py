@@ -114,8 +114,12 @@ def _installed(found: Probed, engine: str, backend: str, gpu: Gpu | None) -> Abi
         address = ollama_address(found.environ)
         if address is None:
             return Ability(True, "Ollama is on another machine: what it computes on is not seen from here")
-        start = "sudo systemctl start ollama" if found.ollama_user else "ollama serve" if program else INSTALL["ollama"]
-        return Ability(False, f"no Ollama server: http://{address[0]}:{address[1]} cannot be reached", start)
+        if program is None:
+            return Ability(False, f"no Ollama server: http://{address[0]}:{address[1]} cannot be reached", INSTALL["ollama"])
+        if found.ollama_user:
+            other = "Ollama's service does not run: llmc starts a server of your own, which has not the service's models"
+            return Ability(True, other, "sudo systemctl start ollama")
+        return Ability(True)
     if program is None and not running:
         return Ability(False, f"{engine} is not installed", install(found, engine, backend))
     if engine == "vllm" and program and program.flavour not in ("", backend):

@@ -11,6 +11,7 @@ from llmc import codec, pipeline, state, stats, units
 from llmc.archive import Archive
 from llmc.cache import CACHED_VIEWS, ViewCache
 from llmc.documents import MEMORY_BYTES, Selection, check_output
+from llmc.engine import Engine
 from llmc.engine._http import is_loopback
 from llmc.errors import LlmcError, UsageError
 from llmc.fidelity import Policy
@@ -133,7 +134,7 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
     why = deploy.message if isinstance(deploy, LlmcError) else ""
     warnings: list[str] = []
     progress = Progress()
-    deployed = deploy if isinstance(deploy, Deployed) else None
+    deployed = deploy.engine if isinstance(deploy, Deployed) else None
     with ExitStack() as opened:
         cluster = opened.enter_context(Cluster(config.runner)) if config.runner.name == "ray" else None
         ladder, meter = _ladder(config, deployed, why, cluster, progress, warnings, opened)
@@ -160,7 +161,7 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
 
 def _ladder(
     config: RunConfig,
-    deployed: Deployed | None,
+    deployed: Engine | None,
     why_not: str,
     cluster: Cluster | None,
     progress: Progress,

@@ -78,7 +78,7 @@ def _key(engine: Served) -> Path:
 
 def systemd(engine: Served, port: int, key: Path) -> str:
     """A unit for the user's own manager (``systemctl --user``)."""
-    environment = "".join(f"Environment={_unit(f'{k}={v}')}\n" for k, v in engine.environment().items())
+    environment = "".join(f"Environment={_unit(f'{k}={v}')}\n" for k, v in engine.environment(port).items())
     line = " ".join(_unit(word, command=True) for word in engine.arguments(engine.find_program(), port))
     return f"""\
 [Unit]
@@ -132,7 +132,7 @@ def compose(engine: Served, port: int, key: Path) -> str:
         "volumes": volumes,
         "env_file": [str(key)],
         "environment": {
-            **engine.environment(),
+            **engine.environment(port),
             **({"HF_HOME": "/huggingface"} if "huggingface:/huggingface" in volumes else {}),
         },
         "restart": "unless-stopped",
@@ -149,5 +149,5 @@ def compose(engine: Served, port: int, key: Path) -> str:
 
 def command(engine: Served, port: int, key: Path) -> str:
     """A shell script that becomes the server."""
-    words = [f"{k}={v}" for k, v in engine.environment().items()] + engine.arguments(engine.find_program(), port)
+    words = [f"{k}={v}" for k, v in engine.environment(port).items()] + engine.arguments(engine.find_program(), port)
     return f"#!/bin/sh\nset -a\n. {shlex.quote(str(key))}\nexec env {shlex.join(words)}\n"

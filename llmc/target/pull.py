@@ -12,6 +12,8 @@ import httpx
 from llmc import units
 from llmc.engine import ollama
 from llmc.engine._http import is_loopback
+from llmc.engine._ollama import OllamaServer
+from llmc.engine.served import once
 from llmc.model import sources, weights
 from llmc.model.download import require_space
 from llmc.model.sources import Pulled
@@ -23,7 +25,7 @@ from llmc.target.doctor import Diagnosis
 def pull(config: RunConfig, doctor: Diagnosis) -> Pulled | str:
     if config.engine.name == "ollama":
         doctor.require()
-        return asyncio.run(_by_ollama(config))
+        return _by_ollama(config)
     if not config.engine.needs_file:
         doctor.require()
         return f"nothing: {config.engine.name} fetches its own weights when it starts"
@@ -47,26 +49,29 @@ def pull(config: RunConfig, doctor: Diagnosis) -> Pulled | str:
         return sources.pull(wanted, force=config.force, on_bytes=on_bytes, on_wait=on_wait)
 
 
-async def _by_ollama(config: RunConfig) -> Pulled | str:
-    server, tag = ollama.connect(config), ollama.tag(config)
-    try:
-        await ollama.reach(server)
-        found = await server.find(tag)
-        if found and not config.force:
-            here = Pulled(found.name, "", found.bytes, found.digest, 0, server.url)
-            return f"nothing: {found.name} is in {server.url}" if config.dry_run else here
-        file = config.model.files.get(ollama.quantisation(config))
-        if config.dry_run:
-            size = f", about {units.size(file.bytes)}," if file else ""
-            return f"have {server.url} pull {tag}{size} into its own store"
-        store = _store()
-        if file and store and is_loopback(httpx.URL(server.url).host):
-            require_space(store, file.bytes, "free some of it, or set OLLAMA_MODELS for the server")
-        with progress.download(f"{tag} ({server.url})", quiet=config.quiet) as on_bytes:
-            found, received = await server.pull(tag, on_bytes)
-        return Pulled(found.name, "", found.bytes, found.digest, received, server.url)
-    finally:
-        await server.aclose()
+def _by_ollama(config: RunConfig) -> Pulled | str:
+    if config.dry_run and ollama.starts(config):
+        return f"start ollama serve and have it pull {ollama.tag(config)} into its own store, unless it is there"
+    with ollama.serving(config) as server:
+        return asyncio.run(once(server, lambda there: _watched(there, config)))
+
+
+async def _watched(server: OllamaServer, config: RunConfig) -> Pulled | str:
+    tag = ollama.tag(config)
+    found = await server.find(tag)
+    if found and not config.force:
+        here = Pulled(found.name, "", found.bytes, found.digest, 0, server.url)
+        return f"nothing: {found.name} is in {server.url}" if config.dry_run else here
+    file = config.model.files.get(ollama.quantisation(config))
+    if config.dry_run:
+        size = f", about {units.size(file.bytes)}," if file else ""
+        return f"have {server.url} pull {tag}{size} into its own store"
+    store = _store()
+    if file and store and is_loopback(httpx.URL(server.url).host):
+        require_space(store, file.bytes, "free some of it, or set OLLAMA_MODELS for the server")
+    with progress.download(f"{tag} ({server.url})", quiet=config.quiet) as on_bytes:
+        found, received = await server.pull(tag, on_bytes)
+    return Pulled(found.name, "", found.bytes, found.digest, received, server.url)
 
 
 def _store() -> Path | None:

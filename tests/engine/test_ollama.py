@@ -7,7 +7,7 @@ import pytest
 from ollama._client import _parse_host
 
 from llmc import engine as engines
-from llmc.engine import Message, ollama
+from llmc.engine import Message
 from llmc.engine._ollama import OllamaServer, address, full_name
 from llmc.errors import ContextOverflow, EngineBusy, EngineError, EngineTimeout, EngineUnavailable, LlmcError, UsageError
 from llmc.schema import BackendConfig, EngineConfig, ModelConfig, ProfileConfig, QuantConfig, RunConfig
@@ -23,8 +23,9 @@ def nothing_of_the_users_own(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def config(url, *, backend="vulkan", offline=True, context=2048, timeout=10.0, quant=None):
+def config(url, *, backend="vulkan", offline=True, context=2048, timeout=10.0, quant=None, allow_cpu=False):
     return RunConfig(
+        allow_cpu=allow_cpu,
         model=ModelConfig(name="qwen2.5-7b-instruct", context_tokens=32768, files={}, ollama={"q4_k_m": TAG}),
         engine=EngineConfig(name="ollama", url=url, needs_file=False, request_timeout_seconds=timeout),
         backend=BackendConfig(name=backend),
@@ -152,7 +153,7 @@ def test_an_answer_that_pushed_the_prompt_out_counts_as_cut(fake):
 @pytest.mark.parametrize(("share", "backend", "found"), [(1.0, "vulkan", 1.0), (0.25, "rocm", 0.25), (0.0, "rocm", 0.0)])
 def test_where_the_model_is_is_what_the_server_says(fake, share, backend, found):
     server = fake("ollama_server", "--has", TAG, "--vram-share", share)
-    placement = using(server.url, lambda e: e.placement(), backend=backend)
+    placement = using(server.url, lambda e: e.placement(), backend=backend, allow_cpu=True)
     assert placement.gpu_share == pytest.approx(found, abs=1e-6)
     assert placement.evidence.startswith(f"/api/ps: size_vram {int(98_362_432 * share):,} of size 98,362,432, context 2,048")
 
@@ -320,7 +321,9 @@ def test_an_address_is_one_that_can_be_reached(environment, meant):
 def test_the_environment_says_where_the_server_is(fake, monkeypatch):
     server = fake("ollama_server", "--has", TAG)
     monkeypatch.setenv("OLLAMA_HOST", server.url.removeprefix("http://"))
-    assert ollama.connect(config(None)).url == address(os.environ) == server.url
+    with made(None) as engine:
+        assert engine.record.url == address(os.environ) == server.url
+        assert not engine.record.ours
 
 
 def test_a_name_without_a_tag_is_the_latest():

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from llmc.engine import Message
-from llmc.engine._ollama import OllamaServer
 from llmc.engine.ollama import Ollama
 from llmc.errors import ContextOverflow
+from llmc.schema import BackendConfig, EngineConfig, ModelConfig, ProfileConfig, QuantConfig, RunConfig
 
 TAG = "smollm2:135m-instruct-q4_1"
 ASK = [Message("user", "The lease of the Rotterdam office was renewed until 31 December 2027. Where is the office?")]
@@ -69,8 +69,14 @@ def using(fake, llama_server):
             finally:
                 await engine.aclose()
 
-        client = OllamaServer(server.url, timeout_seconds=120, offline=True)
-        engine = Ollama(client, TAG, slots=1, slot_context_tokens=context, backend="cpu", offline=True, load_timeout_seconds=60)
+        made = RunConfig(
+            model=ModelConfig(name="smollm2", context_tokens=8192, files={}, ollama={"q4_1": TAG}),
+            engine=EngineConfig(name="ollama", url=server.url, needs_file=False, request_timeout_seconds=120),
+            backend=BackendConfig(name="cpu"),
+            quant=QuantConfig(name="auto"),
+            profile=ProfileConfig(name="local", concurrency=1, slot_context_tokens=context),
+        )
+        engine = Ollama(made, weights=None, model_digest="")
         with engine:
             return asyncio.run(once(engine))
 

@@ -14,6 +14,8 @@ import pytest
 
 from llmc.engine import Message, load, records
 from llmc.errors import ContextOverflow, EngineUnavailable, UsageError
+from llmc.route import Closed
+from llmc.route.tier import Identity, Tier
 
 ASK = [Message("user", "Say yes.")]
 ROOT = Path(__file__).parent.parent
@@ -203,6 +205,23 @@ def test_a_server_that_died_in_a_run_is_started_again_by_entering_it_again(vllm_
         assert records.read(first.name) is None
 
 
+def test_a_fallback_rung_whose_model_is_on_the_cpu_is_not_asked(vllm_engine, monkeypatch):
+    async def closed(words):
+        tier = Tier("second", Identity("m", "vllm"), "", local=True, open=lambda: vllm_engine(*words))
+        try:
+            await tier.running()
+        except Closed as error:
+            return str(error)
+        finally:
+            await tier.aclose()
+
+    assert run(closed(["backend=cuda"])).startswith("backend=cuda was asked for, but smollm2-135m-instruct is on the CPU")
+    assert records.everything() == []
+    assert run(closed(["backend=cuda", "allow_cpu=true"])) is None
+    monkeypatch.setenv("FAKE_VLLM_PLATFORM", "GPU")
+    assert run(closed(["backend=cuda"])) is None
+
+
 def test_a_start_is_given_up_when_the_server_ends_and_says_why(vllm_engine, monkeypatch):
     monkeypatch.setenv("FAKE_VLLM_LOG", str(ROOT / "data" / "logs" / "vllm-memory.log"))
     with pytest.raises(EngineUnavailable) as caught, vllm_engine():
@@ -303,7 +322,7 @@ def test_a_server_for_one_run_ends_when_llmc_is_killed(vllm_engine, config, vllm
         schema.register()
         with initialize_config_dir(str(cli.CONF), version_base="1.3"):
             made = schema.typed(compose("config", overrides=["target=deploy", "engine=vllm", "+model.vllm.none=org/model",
-                "profile.slot_context_tokens=512", "engine.binary={vllm}"]))
+                "backend=cpu", "profile.slot_context_tokens=512", "engine.binary={vllm}"]))
         engine = load(made, weights=None, model_digest="")
         engine.usual_port = 9
         with engine:

@@ -5,12 +5,20 @@
 Prints ``{"url": "http://HOST:PORT"}`` and serves until its standard input ends. Each request is one JSON line in the log:
 ``{"method", "path", "body"}``. With ``--backend URL`` a real llama.cpp server does the answering and the counting, as it does
 behind Ollama since 0.30; without it, words are tokens. What a pull has brought stays, as Ollama's partial blobs do.
+
+    ollama_server.py serve      as the program ``ollama`` itself
+
+listens where OLLAMA_HOST says, keeps what it has in the folder OLLAMA_MODELS, starts a process for the model it loads, and ends
+by a signal; its flags are in FAKE_OLLAMA.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import re
+import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -62,10 +70,18 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--pull-drops", type=int, default=1 << 30, help="but only the first so many times")
     parser.add_argument("--pull-unfinished", action="store_true", help="the stream ends without success and without an error")
     parser.add_argument("--pull-seconds", type=float, default=0.005, help="between two steps")
-    return parser.parse_args()
+    if not SERVE:
+        return parser.parse_args()
+    host, _, port = os.environ["OLLAMA_HOST"].rpartition(":")
+    store = Path(os.environ["OLLAMA_MODELS"])
+    store.mkdir(parents=True, exist_ok=True)
+    here = ["--host", host, "--port", port, "--log", str(store / "asked.log")]
+    return parser.parse_args([*here, *shlex.split(os.environ.get("FAKE_OLLAMA", ""))])
 
 
+SERVE = sys.argv[1:] == ["serve"]
 FLAGS = flags()
+STORE = Path(os.environ["OLLAMA_MODELS"], "manifests.json") if SERVE else None
 LOCK = threading.Lock()
 LEFT = {"busy": FLAGS.busy, "mismatches": FLAGS.pull_mismatches}
 LEFT |= {"drops": FLAGS.pull_drops, "stalls": FLAGS.pull_stalls, "errors": FLAGS.pull_errors}
@@ -84,6 +100,8 @@ def full(name):
 
 
 MODELS = {full(name): {"remote": name in FLAGS.remote} for name in (*FLAGS.has, *FLAGS.remote)}
+if STORE and STORE.exists():
+    MODELS |= json.loads(STORE.read_text())
 
 
 def find(name, names):
@@ -259,6 +277,8 @@ class Handler(BaseHTTPRequestHandler):
         options = body.get("options") or {}
         context = min(options.get("num_ctx") or DEFAULT_CONTEXT, TRAINED_CONTEXT)
         share = 0.0 if options.get("num_gpu") == 0 else FLAGS.vram_share
+        if SERVE and not LOADED:
+            subprocess.Popen(["sleep", "600"])  # the runner
         LOADED[name] = {"until": time.time() + keep_alive(body), "context": context, "share": share}
         return context
 
@@ -344,6 +364,8 @@ class Handler(BaseHTTPRequestHandler):
         if FLAGS.pull_unfinished:
             return
         MODELS[name] = {"remote": False}
+        if STORE:
+            STORE.write_text(json.dumps(MODELS))
         yield {"status": "success"}
 
 
@@ -408,6 +430,9 @@ class Server(ThreadingHTTPServer):
 
 def main():
     server = Server((FLAGS.host, FLAGS.port), Handler)
+    if SERVE:
+        sys.stderr.write(f"Listening on {FLAGS.host}:{FLAGS.port} (version {FLAGS.version})\n")
+        server.serve_forever()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"url": f"http://{FLAGS.host}:{server.server_port}"}), flush=True)  # noqa: T201
     sys.stdin.read()
