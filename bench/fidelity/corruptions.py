@@ -1,6 +1,6 @@
 """Seeded errors planted in verbatim extracts of real text: how many of each kind the check misses.
 
-    python -m bench.fidelity.corruptions 300 FILE_OR_FOLDER ... [--kinds digit,unit] [--misses misses.jsonl]
+    python -m bench.fidelity.corruptions 300 FILE_OR_FOLDER ... [--kinds digit,unit] [--seed 1] [--misses misses.jsonl]
 
 Texts are cut into passages of some sentences; a view is every other sentence of a passage, copied, with missing
 must-keep facts declared ("Also: ..."). Views that the check refuses as they are count as false refusals
@@ -33,11 +33,11 @@ MOST_CHARS = 300_000  # of one file, so that no single one fills the tries
 _MANUAL = re.compile(r".+\.[1-8][a-z]*\.gz")
 
 
-def texts(paths: list[str]) -> Iterator[str]:
+def texts(paths: list[str], seed: int) -> Iterator[str]:
     for path in map(Path, paths):
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         manual = [file for file in files if _MANUAL.fullmatch(file.name) and "/man/" in str(file)]
-        for file in random.Random(SEED).sample(manual, min(MANUAL_PAGES, len(manual))):
+        for file in random.Random(seed).sample(manual, min(MANUAL_PAGES, len(manual))):
             yield rendered(file)[:MOST_CHARS]
         for file in files:
             if file.suffix in (".txt", ".md", "") or "changelog" in file.name.lower() or "news" in file.name.lower():
@@ -52,10 +52,10 @@ def rendered(page: Path) -> str:
     return subprocess.run(command, env=environment, capture_output=True, check=False).stdout.decode("utf-8", "replace")
 
 
-def passages(paths: list[str]) -> list[tuple[str, str]]:
+def passages(paths: list[str], seed: int = SEED) -> list[tuple[str, str]]:
     """Source passages and their extracts."""
     found = []
-    for text in texts(paths):
+    for text in texts(paths, seed):
         spans = sentences(text)
         for first in range(0, len(spans) - PASSAGE_SENTENCES, PASSAGE_SENTENCES):
             part = spans[first : first + PASSAGE_SENTENCES]
@@ -63,7 +63,7 @@ def passages(paths: list[str]) -> list[tuple[str, str]]:
             view = "\n".join(text[s.start : s.end] for s in part[::2])
             if 300 < len(source) < 6000:
                 found.append((source, view))
-    random.Random(SEED).shuffle(found)
+    random.Random(seed).shuffle(found)
     return found
 
 
@@ -72,9 +72,11 @@ def refused(source: str, view: str) -> tuple[str, ...]:
     return tuple(name for name in check(source, view).failed if name != "worth_it")
 
 
-def measure(wanted: int, paths: list[str], kinds: list[str]) -> tuple[dict[str, object], list[dict[str, str]]]:
+def measure(
+    wanted: int, paths: list[str], kinds: list[str], seed: int = SEED
+) -> tuple[dict[str, object], list[dict[str, str]]]:
     """Counts with intervals, and every miss with what is needed to look at it."""
-    pairs = passages(paths)
+    pairs = passages(paths, seed)
     false_refusals = {"tries": 0, "refused": 0}
     found: dict[str, dict[str, object]] = {}
     accepted: dict[int, bool] = {}
@@ -84,10 +86,10 @@ def measure(wanted: int, paths: list[str], kinds: list[str]) -> tuple[dict[str, 
         for number, (source, extract) in enumerate(pairs):
             if tries == wanted:
                 break
-            if corrupt(kind, source, extract, seed=SEED + number) is None:
+            if corrupt(kind, source, extract, seed=seed + number) is None:
                 continue
             view = declare(source, extract)
-            wrong = corrupt(kind, source, view, seed=SEED + number)
+            wrong = corrupt(kind, source, view, seed=seed + number)
             if wrong is None:
                 continue
             if number not in accepted:
@@ -103,7 +105,7 @@ def measure(wanted: int, paths: list[str], kinds: list[str]) -> tuple[dict[str, 
         found[kind] = {"tries": tries, "missed": misses, "missed_95": (low, high)}
         print(f"{kind:10} {misses:4} missed of {tries:4}   95%: {low:.3f}-{high:.3f}", file=sys.stderr)
     print(f"verbatim extracts refused: {false_refusals['refused']} of {false_refusals['tries']}", file=sys.stderr)
-    return {"passages": len(pairs), "seed": SEED, "verbatim_extracts": false_refusals, "kinds": found}, missed
+    return {"passages": len(pairs), "seed": seed, "verbatim_extracts": false_refusals, "kinds": found}, missed
 
 
 def main(arguments: list[str]) -> int:
@@ -111,9 +113,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("tries", type=int)
     parser.add_argument("paths", nargs="+")
     parser.add_argument("--kinds", default=",".join(CORRUPTIONS), help="comma-separated")
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--misses", type=Path, help="a JSONL file for every miss")
     chosen = parser.parse_args(arguments)
-    result, missed = measure(chosen.tries, chosen.paths, chosen.kinds.split(","))
+    result, missed = measure(chosen.tries, chosen.paths, chosen.kinds.split(","), chosen.seed)
     if chosen.misses:
         chosen.misses.write_text("".join(json.dumps(miss, ensure_ascii=False) + "\n" for miss in missed), encoding="utf-8")
     print(json.dumps(result))
