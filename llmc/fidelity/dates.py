@@ -50,6 +50,10 @@ _BARE_MONTH = re.compile(
 _LONG_MONTH = re.compile(
     r"(?<![\w.])(?P<month>" + alternatives(m.capitalize() for m in MONTHS if len(m) > 3 and m not in _ALSO_WORDS) + r")\b"
 )
+# A month that was appended by copy ("Also: April; 4,850 EUR.") has lost its cue.
+_LISTED_MONTH = re.compile(
+    r"(?:(?<=Also: )|(?<=; ))(?P<month>" + alternatives(m.capitalize() for m in MONTHS if len(m) > 2) + r")(?=[;.])"
+)
 _WEEKDAY = re.compile(
     r"\b(?P<day>" + alternatives(d.capitalize() for d in WEEKDAYS if len(d) > 4) + r")s?\b"
     r"|(?:(?<=\()|(?<=, )|(?<=^)|(?<=on ))(?P<short>Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=[,.) ])"
@@ -180,7 +184,8 @@ def _written_with_names(text: str) -> Iterator[Found]:
 
 def _months(text: str) -> Iterator[Found]:
     found = {m.start("month"): m for m in _BARE_MONTH.finditer(text)}
-    found.update({m.start("month"): m for m in _LONG_MONTH.finditer(text)})
+    for pattern in (_LONG_MONTH, _LISTED_MONTH):
+        found.update({m.start("month"): m for m in pattern.finditer(text)})
     for start in sorted(found):
         month = found[start]["month"]
         yield "date", start, found[start].end("month"), f"--{MONTHS[month.lower()]:02d}"

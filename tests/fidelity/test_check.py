@@ -101,6 +101,14 @@ def test_a_view_over_its_token_limit_is_not_worth_it():
     )
 
 
+@pytest.mark.parametrize("when", ["in April", "last April", "since May", "by April 3 or May", "on Monday", "in the 1990s"])
+def test_a_date_that_is_appended_is_not_counted_as_left_out(when: str):
+    source = f"The roof was mended {when}. It had leaked all winter and nobody knew why. The landlord paid 4,850 EUR for it."
+    declared = declare(source, "It had leaked all winter and nobody knew why.")
+    assert "Also: " in declared
+    assert "left out" not in declared
+
+
 def test_a_dropped_must_keep_fact_fails_recall_until_it_is_declared():
     view = "The motion passed 7-2. The repair will not start before June unless the insurer requires it."
     assert "recall" in check(MINUTES, view).failed
