@@ -86,16 +86,14 @@ class EnergyMeter(Protocol):
     name: str
     method: str
     scope: str
-    measures_busy: bool
-    measures_idle: bool
 
     @property
     def coverage(self) -> float:
         """The share of the time since it was opened that the readings cover."""
         ...
 
-    def joules(self, busy: bool, seconds: float) -> float:
-        """Since it was last asked, ``seconds`` ago; ``busy`` says whether a model worked meanwhile."""
+    def joules(self, busy: bool, seconds: float) -> float | None:
+        """Since it was last asked, ``seconds`` ago; ``busy`` says whether a model worked meanwhile. None: nothing was read."""
         ...
 
     def close(self) -> None: ...
@@ -103,8 +101,6 @@ class EnergyMeter(Protocol):
 
 class Measured:
     """What sensors say, added up."""
-
-    measures_busy = measures_idle = True
 
     def __init__(
         self, name: str, sensors: list[Sensor], clock: Callable[[], float] = time.monotonic, sampling: bool = True
@@ -115,7 +111,7 @@ class Measured:
         self._sensors, self._clock = sensors, clock
         self._lock = threading.Lock()
         self._last: list[tuple[float, float] | None] = [None] * len(sensors)
-        self._pending = 0.0
+        self._pending: float | None = None  # until a sensor says something, which may be 0
         self._opened = clock()
         self._missed = [0.0] * len(sensors)
         self._stop = threading.Event()
@@ -139,9 +135,9 @@ class Measured:
                 if last is not None:
                     seconds = now - last[0]
                     if sensor.counts:
-                        self._pending += reading - last[1]
+                        self._pending = (self._pending or 0.0) + reading - last[1]
                     elif seconds <= GAP_SECONDS:
-                        self._pending += (reading + last[1]) / 2 * seconds
+                        self._pending = (self._pending or 0.0) + (reading + last[1]) / 2 * seconds
                     else:
                         self._missed[i] += seconds
                 self._last[i] = (now, reading)
@@ -157,10 +153,10 @@ class Measured:
             blind = [m + (s if s > GAP_SECONDS else 0.0) for m, s in zip(self._missed, silent, strict=True)]
             return max(0.0, 1 - max(blind) / whole)
 
-    def joules(self, busy: bool, seconds: float) -> float:
+    def joules(self, busy: bool, seconds: float) -> float | None:
         self.sample()
         with self._lock:
-            pending, self._pending = self._pending, 0.0
+            pending, self._pending = self._pending, None
             return pending
 
     def close(self) -> None:
@@ -174,11 +170,11 @@ class Configured:
     coverage = 1.0
 
     def __init__(self, busy_watts: float | None, idle_watts: float | None) -> None:
-        self.measures_busy, self.measures_idle = busy_watts is not None, idle_watts is not None
-        self._watts = {True: busy_watts or 0.0, False: idle_watts or 0.0}
+        self._watts = {True: busy_watts, False: idle_watts}
 
-    def joules(self, busy: bool, seconds: float) -> float:
-        return self._watts[busy] * seconds
+    def joules(self, busy: bool, seconds: float) -> float | None:
+        watts = self._watts[busy]
+        return None if watts is None else watts * seconds
 
     def close(self) -> None: ...
 
@@ -189,10 +185,9 @@ class Blind:
     name = method = "none"
     scope = ""
     coverage = 0.0
-    measures_busy = measures_idle = False
 
-    def joules(self, busy: bool, seconds: float) -> float:
-        return 0.0
+    def joules(self, busy: bool, seconds: float) -> float | None:
+        return None
 
     def close(self) -> None: ...
 
@@ -329,10 +324,26 @@ def _number(file: Path) -> int | None:
 
 @dataclass(slots=True)
 class Share:
-    """Of a stretch of time."""
+    """Of a stretch of time, or of a call."""
 
     seconds: float = 0.0
     joules: float = 0.0
+    seen: bool = False
+    """Something was read in it."""
+    unseen: bool = False
+    """In a part of it nothing was."""
+
+    def add(self, seconds: float, joules: float | None, parts: int = 1) -> None:
+        """One of equal parts of what the meter saw, None where it saw nothing."""
+        self.seconds += seconds
+        self.joules += (joules or 0.0) / parts
+        self.seen |= joules is not None
+        self.unseen |= joules is None
+
+    @property
+    def known(self) -> float | None:
+        """Its joules; None when the meter saw nothing of it."""
+        return None if self.unseen and not self.seen else self.joules
 
 
 class Divided:
@@ -340,18 +351,18 @@ class Divided:
 
     def __init__(self, meter: EnergyMeter, clock: Callable[[], float] = time.monotonic) -> None:
         self._meter, self._clock, self._last = meter, clock, clock()
-        self._calls: dict[str, float] = {}
+        self._calls: dict[str, Share] = {}
         self._busy, self._idle = Share(), Share()
 
     def begin(self, call: str) -> None:
         self._advance()
-        self._calls[call] = 0.0
+        self._calls[call] = Share()
 
     def end(self, call: str) -> float | None:
         """The call's joules; None when nothing is measured or estimated."""
         self._advance()
-        joules = self._calls.pop(call, None)
-        return joules if self._meter.measures_busy else None
+        share = self._calls.pop(call, None)
+        return share.known if share else None
 
     def take(self) -> tuple[Share, Share]:
         """Busy and idle since the last time this was asked."""
@@ -364,11 +375,9 @@ class Divided:
         now = self._clock()
         seconds = now - self._last
         joules = self._meter.joules(bool(self._calls), seconds)
-        share = self._busy if self._calls else self._idle
-        share.seconds += seconds
-        share.joules += joules
-        for call in self._calls:
-            self._calls[call] += joules / len(self._calls)
+        (self._busy if self._calls else self._idle).add(seconds, joules)
+        for share in self._calls.values():
+            share.add(seconds, joules, len(self._calls))
         self._last = now
 
 

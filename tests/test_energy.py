@@ -69,7 +69,7 @@ def test_power_is_integrated_and_a_gap_is_not_filled(clock):
     clock.now = 2
     assert meter.joules(True, 2) == 300
     clock.now = 102
-    assert meter.joules(True, 100) == 0
+    assert meter.joules(True, 100) is None
     assert meter.coverage == pytest.approx(2 / 102)
     clock.now = 104
     assert meter.joules(False, 2) == 300
@@ -160,6 +160,27 @@ def test_without_a_sensor_nothing_is_made_up(tmp_path):
     assert divided.end("a") is None
 
 
+@pytest.mark.parametrize("sensor", [energy.Watts, lambda value, scope: energy.Counter(value, 1.0, 0, scope)])
+def test_a_sensor_that_dies_in_a_run_measures_nothing_any_more(clock, sensor):
+    readings: list[int | None] = [100]
+    divided = energy.Divided(measured([sensor(lambda: readings[0], "AMD board")], clock), clock)
+    divided.begin("seen")
+    readings[0], clock.now = 140, 2
+    assert divided.end("seen") > 0
+    divided.begin("half")
+    readings[0], clock.now = 200, 4
+    divided.begin("unseen")
+    readings[0], clock.now = None, 6
+    assert divided.end("half") > 0
+    assert divided.end("unseen") is None
+    clock.now = 60
+    busy, idle = divided.take()
+    assert busy.known > 0
+    assert idle.known == 0  # read in the instant in which the first call began, and not again
+    clock.now = 120
+    assert divided.take()[1].known is None
+
+
 def test_joules_are_divided_over_the_calls_under_way(clock):
     divided = energy.Divided(energy.Configured(100, 10), clock)
     clock.now = 5
@@ -173,8 +194,8 @@ def test_joules_are_divided_over_the_calls_under_way(clock):
     clock.now = 10
     assert (a, b) == (100 + 100, 100 + 100)
     busy, idle = divided.take()
-    assert (busy, idle) == (energy.Share(4, 400), energy.Share(6, 60))
-    assert divided.take() == (energy.Share(), energy.Share())
+    assert (busy, idle) == (energy.Share(4, 400, seen=True), energy.Share(6, 60, seen=True))
+    assert divided.take() == (energy.Share(), energy.Share(0, 0, seen=True))
 
 
 def test_a_kilowatt_hour_costs_the_tariff_times_the_overhead():

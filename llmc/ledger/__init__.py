@@ -51,6 +51,8 @@ class Ledger:
         self.read_only = read_only
         self.spooling = spool.is_remote(path.parent)
         """Records go to the spool only: the folder is on a network file system."""
+        self.warnings: list[str] = []
+        """What was found in the spool and could not be taken in."""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_by = 0
@@ -82,8 +84,8 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             raise LedgerError(f"cannot use the ledger {path}: {error}", hint="ledger=PATH names another one") from error
         if version != len(tables.MIGRATIONS) or spool.waiting(path):
-            with suppress(LedgerError):  # a ledger of somebody else, readable all the same
-                cls.open(path).close()
+            with suppress(LedgerError), cls.open(path) as opened:  # or a ledger of somebody else, readable all the same
+                ledger.warnings += opened.warnings
         ledger._check_version()
         return ledger
 
@@ -254,20 +256,37 @@ class Ledger:
         return self._prices[price]
 
     def drain(self, of: Path | None = None, *, keep: bool = False) -> int:
-        """Take in what waits in the spool (``of`` another ledger); how many files. Each leaves it once it is in."""
+        """Take in what waits in the spool (``of`` another ledger); how many files. Each leaves it once it is in.
+
+        What is no valid record is set aside, and said in ``warnings``.
+        """
         taken = 0
-        for batch in spool.batches(of or self.path):
-            with self.transaction() as connection:
-                for _, run, row in batch:
-                    if row is None:
-                        self._run_end(connection, run)
-                    else:
-                        self.insert(connection, run, row)
+        for batch in spool.batches(of or self.path, self.warnings.append):
+            try:
+                self._take_in(batch)
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError):
+                batch = [each for each in batch if self._is_taken_in(each)]  # one by one: the others are sound
             for file, _, _ in batch:
                 if not keep:
                     file.unlink(missing_ok=True)
             taken += len(batch)
         return taken
+
+    def _take_in(self, batch: list[spool.Spooled]) -> None:
+        with self.transaction() as connection:
+            for _, run, row in batch:
+                if row is None:
+                    self._run_end(connection, run)
+                else:
+                    self.insert(connection, run, row)
+
+    def _is_taken_in(self, one: spool.Spooled) -> bool:
+        try:
+            self._take_in([one])
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, OverflowError) as error:
+            spool.set_aside(one[0], error, self.warnings.append)
+            return False
+        return True
 
     # Reading
 

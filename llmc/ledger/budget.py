@@ -46,6 +46,11 @@ class Limit:
         """As it is configured: ``budget.day.usd``."""
         return f"budget.{self.scope}.{self.unit}"
 
+    @property
+    def setting(self) -> str:
+        """With its number: ``budget.day.usd=5``."""
+        return f"{self.name}={format(money.usd(self.amount), 'f') if self.unit == 'usd' else self.amount}"
+
     def text(self, amount: int) -> str:
         if self.unit == "usd":
             return f"${money.usd(amount):f}" if 0 < abs(amount) < money.PICO_PER_USD // 100 else money.text(amount)
@@ -123,6 +128,13 @@ class Budgets:
         self._config, self._run, self._tz, self._clock = config, run, tz, clock
         self._seen: dict[tuple[Limit, str, int], tuple[int, int]] = {}
         """By limit, scope and period's start: the last event that is in the sum, and the sum."""
+
+    def used(self, connection: sqlite3.Connection, limit: Limit, model: str) -> int:
+        """How much of a limit is gone, or set aside for calls under way, before the run itself has begun."""
+        if limit.scope == "run":
+            return 0
+        when = period.containing(limit.period, self._clock(), self._tz)
+        return self._used(connection, -1, limit, model, when) + self._held(connection, -1, limit, model)
 
     def check(self, connection: sqlite3.Connection, run_key: int, wanted: Wanted) -> None:
         """Inside a transaction: BudgetExceeded, naming the limit, if the call might exceed one."""
@@ -239,16 +251,12 @@ def _refusal(limit: Limit, when: period.Period, used: int, held: int, needed: in
         parts.append(f"{limit.text(held)} set aside for calls under way")
     if limit.unit != "requests":
         parts.append(f"the next call may take {limit.text(needed)}")
-    return f"{limit.name}={_plain(limit)}{whose}{label} is reached: {', '.join(parts)}"
+    return f"{limit.setting}{whose}{label} is reached: {', '.join(parts)}"
 
 
 def _hint(limit: Limit) -> str:
     later = "" if limit.period == "all" else f", or wait for the next {limit.period}"
     return f"raise {limit.name}{later}; llmc cost shows what was spent"
-
-
-def _plain(limit: Limit) -> str:
-    return f"{money.usd(limit.amount):f}" if limit.unit == "usd" else str(limit.amount)
 
 
 def reserve(connection: sqlite3.Connection, run_key: int, wanted: Wanted, at_us: int, owner: tuple[str, int, float]) -> None:

@@ -88,7 +88,7 @@ class LedgerMeter:
         self._owner = _owner()
         self._divided = energy.Divided(self._power)
         self._stretch_started = (period.microseconds(clock()), time.monotonic())
-        self._unrecorded = False
+        self._unrecorded = self._interrupted = False
         if self._budgets.limits and ledger.spooling:
             raise UsageError(
                 f"a budget cannot be kept in {ledger.path.parent}: it is on a network file system, where calls side by side"
@@ -241,7 +241,7 @@ class LedgerMeter:
             return 0
         now_us = period.microseconds(self._clock())
         found = 0
-        self.ledger.drain()  # a call that was settled into the spool is not lost
+        self._drain()  # a call that was settled into the spool is not lost
         with self.ledger.transaction() as connection:
             for orphan, at_us, owner in budget.reservations(connection):
                 if owner != self._owner and _is_gone(owner, (now_us - at_us) / 1e6):
@@ -249,9 +249,14 @@ class LedgerMeter:
                     found += 1
         return found
 
+    def _drain(self) -> None:
+        self.ledger.drain()
+        while self.ledger.warnings:
+            self._on_warning(self.ledger.warnings.pop(0))
+
     def _lose_what_is_open(self) -> None:
         """Calls of this run that were never settled become ``lost`` events; one that is settled in the spool does not."""
-        self.ledger.drain()
+        self._drain()
         with self.ledger.transaction() as connection:
             for orphan, at_us, owner in budget.reservations(connection):
                 if owner == self._owner and orphan.run_id == self.run.run_id:
@@ -268,7 +273,7 @@ class LedgerMeter:
         start_us = self._stretch_started[0]
         end_us = period.microseconds(self._clock())
         busy, idle = self._divided.take()
-        idle_joules = idle.joules if self._power.measures_idle else None
+        busy_joules, idle_joules = (None if self._power.method == "none" else share.known for share in (busy, idle))
         stretch = Stretch(
             stretch_id=uuid.uuid4().hex,
             run_id=self.run.run_id,
@@ -280,7 +285,7 @@ class LedgerMeter:
             coverage=self._power.coverage,
             busy_seconds=busy.seconds,
             idle_seconds=idle.seconds,
-            busy_joules=busy.joules if self._power.measures_busy else None,
+            busy_joules=busy_joules,
             idle_joules=idle_joules,
             idle_pico=self._tariff.cost(idle_joules)[0],
         )
@@ -291,13 +296,18 @@ class LedgerMeter:
         """What the run's archive holds, to be recorded with its end."""
         self.run = replace(self.run, original_bytes=original_bytes, archive_bytes=archive_bytes)
 
+    def interrupted(self) -> None:
+        """The run was told to stop, and did so in good order: it is not recorded as done."""
+        self._interrupted = True
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with self._lock:
             try:
-                status = "done" if kind is None else "interrupted" if kind in (KeyboardInterrupt, GeneratorExit) else "failed"
+                stopped = self._interrupted or kind in (KeyboardInterrupt, GeneratorExit)
+                status = "interrupted" if stopped else "done" if kind is None else "failed"
                 self._record_stretch()
                 if not self.ledger.spooling:
                     with suppress(sqlite3.Error, LedgerError):  # busy: the next run sees that this process is gone

@@ -4,14 +4,15 @@ An estimate, and said to be one: tokens are counted at a number of bytes each, a
 is decided later. Prices and what is left of budgets are as they are now.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmc import money, period
 from llmc.errors import InputError
-from llmc.ledger import Filter, Ledger, budget, default_path
+from llmc.ledger import Ledger, Run, budget, default_path
 from llmc.price import Prices, Tokens
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ def preflight(config: "RunConfig", documents: int, asked: Asked) -> str:
     most = prices.at_most(asked.provider, asked.model, asked.prompt_tokens, asked.most_answer_tokens, now)
     whom = f"{asked.provider}/{asked.model}"
     if once.pico is None or most is None:
-        return f"{whom}: no price is known ({once.price.price_source})"
+        return "; ".join([f"{whom}: no price is known ({once.price.price_source})", *_short(config, asked, documents, 0)])
     first, last = once.pico * documents, most * documents * asked.attempts
     flag = f", not at the {once.price.variant} price, which is not known" if once.price.variant_matched is False else ""
     said = (
         f"{whom}: about {_fine(first)} if every document goes there once, at most {_fine(last)} with "
         f"{asked.attempts} attempts each (estimated tokens, {once.price.price_source}{flag})"
     )
-    return "; ".join([said, *_short(config, asked.model, first)])
+    return "; ".join([said, *_short(config, asked, documents, first)])
 
 
 def _fine(pico: int) -> str:
@@ -53,26 +54,22 @@ def _fine(pico: int) -> str:
     return money.text(pico) if pico >= money.PICO_PER_USD else f"${money.usd(pico):.4f}"
 
 
-def _short(config: "RunConfig", model: str, cost_pico: int) -> Iterator[str]:
-    """The budgets that have less left."""
-    for limit in budget.limits(config.budget):
-        if limit.unit == "usd":
-            used = 0 if limit.scope == "run" else _used(config, limit, model)
-            if used + cost_pico > limit.amount:
-                already = f" ({money.text(used)} of it used)" if used else ""
-                yield f"{limit.name}={money.usd(limit.amount):f}{already} would stop it"
+def _short(config: "RunConfig", asked: Asked, documents: int, cost_pico: int) -> Iterator[str]:
+    """The budgets that have less left than asking once for every document takes."""
+    needed = {"usd": cost_pico, "requests": documents, "tokens": documents * (asked.prompt_tokens + asked.answer_tokens)}
+    run = Run("", config.project, "", "", "", 0)
+    budgets = budget.Budgets(config.budget, run, period.zone(config.timezone))
+    if not budgets.limits:
+        return
+    with suppress(InputError), Ledger.read(Path(config.ledger).expanduser() if config.ledger else default_path()) as ledger:
+        yield from _of(budgets, needed, lambda limit: budgets.used(ledger.connection, limit, asked.model))
+        return
+    yield from _of(budgets, needed, lambda limit: 0)  # nothing was ever spent
 
 
-def _used(config: "RunConfig", limit: budget.Limit, model: str) -> int:
-    when = period.containing(limit.period, budget.now(), period.zone(config.timezone))
-    where = Filter(
-        start_us=when.start_us,
-        end_us=when.end_us,
-        project=config.project if limit.scope == "project" else None,
-        model=model if limit.scope == "model" else None,
-    )
-    try:
-        with Ledger.read(Path(config.ledger).expanduser() if config.ledger else default_path()) as ledger:
-            return sum(group.cloud_pico for group in ledger.totals(where))
-    except InputError:  # nothing was ever spent
-        return 0
+def _of(budgets: budget.Budgets, needed: dict[str, int], used_of: Callable[[budget.Limit], int]) -> Iterator[str]:
+    for limit in budgets.limits:
+        used = used_of(limit)
+        if used + needed[limit.unit] > limit.amount:
+            already = f" ({limit.text(used)} of it used)" if used else ""
+            yield f"{limit.setting}{already} would stop it"

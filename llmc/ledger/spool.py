@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +78,30 @@ def put(ledger: Path, run: Run, row: Event | Document | Stretch | None) -> None:
         raise LedgerError(f"nothing can be put on record, neither in {ledger} nor in {into}: {error}") from error
 
 
-def batches(ledger: Path) -> Iterator[list[Spooled]]:
-    """What waits, oldest first. A LedgerError for a file that is none of ours: it is left where it is."""
+def batches(ledger: Path, warn: Callable[[str], None]) -> Iterator[list[Spooled]]:
+    """What waits, oldest first. A file that cannot be read is told of and left out, one that is no record is set aside."""
     files = sorted(folder(ledger).glob("*.json"))
     for i in range(0, len(files), BATCH):
-        yield [found for file in files[i : i + BATCH] if (found := _load(file))]
+        yield [found for file in files[i : i + BATCH] if (found := _load(file, warn))]
 
 
-def _load(file: Path) -> Spooled | None:
+def set_aside(file: Path, why: object, warn: Callable[[str], None]) -> None:
+    """Out of the way of what waits, under a name that is not looked at again."""
+    aside = file.with_suffix(".json.no-record")
+    try:
+        file.rename(aside)
+    except OSError as error:
+        warn(f"{file} is not a record of llmc and cannot be set aside: {error}")
+        return
+    warn(f"{file} is not a record of llmc ({why!r}): set aside as {aside.name}")
+
+
+def _load(file: Path, warn: Callable[[str], None]) -> Spooled | None:
     try:
         record: dict[str, Any] = json.loads(file.read_bytes())
         if record["format"] != FORMAT:
-            raise LedgerError(f"{file} has format {record['format']}, this llmc knows {FORMAT}", hint="upgrade llmc")
+            warn(f"{file} has format {record['format']}, this llmc knows {FORMAT}: it waits for the llmc that wrote it")
+            return None
         run = Run(**{**record["run"], "tags": tuple(record["run"]["tags"])})
         if record["kind"] == "end":
             return file, run, None
@@ -99,5 +111,8 @@ def _load(file: Path) -> Spooled | None:
         return file, run, _ROWS[record["kind"]](**row)
     except FileNotFoundError:  # another process took it in
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise LedgerError(f"{file} is not a record of llmc: {error!r}", hint="move it away") from error
+    except OSError as error:
+        warn(f"{file} cannot be read: {error}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        set_aside(file, error, warn)
+    return None

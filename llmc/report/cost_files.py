@@ -14,7 +14,7 @@ from llmc import money, period
 from llmc.breakeven import MILLION
 from llmc.errors import UsageError
 from llmc.parts import write_atomically
-from llmc.report import html, text_files
+from llmc.report import cost_focus, html, text_files
 from llmc.report.cost_text import Report
 from llmc.report.text_files import table_csv
 from llmc.spending import Amount, Group
@@ -22,6 +22,13 @@ from llmc.worth import loaded
 
 SCHEMA = "llmc.cost/1"
 NAMES = {".html": "cost.html", ".md": "cost.md", ".csv": "cost.csv", ".json": "cost.json", ".focus.csv": "focus.csv"}
+MARKED = "<!-- made by llmc cost -->\n\n"
+_MARKS = {
+    ".html": html.GENERATOR, ".md": MARKED, ".csv": ",currency,cost,cost_basis,attempts_of_unknown_cost,",
+    ".json": f'"schema": "{SCHEMA}"', ".focus.csv": ",".join(cost_focus.COLUMNS),
+}  # fmt: skip
+"""What a file of ours has within its first bytes."""
+_MARKED_WITHIN = 2048
 Rows = Callable[[], Iterable[Sequence[object]]]
 
 
@@ -31,7 +38,6 @@ class Output:
 
     path: Path
     kinds: tuple[str, ...]
-    force: bool
 
     @classmethod
     def of(cls, text: str, *, force: bool) -> Self:
@@ -39,16 +45,15 @@ class Output:
         path = Path(text).expanduser()
         kind = next((k for k in sorted(NAMES, key=len, reverse=True) if path.name.endswith(k)), "")
         if kind:
-            if path.exists() and not force and not (kind == ".html" and html.is_ours(path)):
+            if not force and not _is_free(path, kind):
                 raise UsageError(f"{path} is there already", hint="another name, or force=true to overwrite it")
-            return cls(path, (kind,), force)
+            return cls(path, (kind,))
         if path.suffix and not path.is_dir() and not text.endswith("/"):
             raise UsageError(f"output={text} is none of {', '.join(NAMES)}", hint="output=cost/ writes all of them")
-        files = [path / name for name in NAMES.values()]
-        there = next((file for file in files if file.exists()), None)
-        if there is not None and not force and not html.is_ours(path / NAMES[".html"]):
+        there = next((path / name for kind, name in NAMES.items() if not _is_free(path / name, kind)), None)
+        if there is not None and not force:
             raise UsageError(f"{there} is there already", hint="another folder, or force=true to overwrite it")
-        return cls(path, tuple(NAMES), force)
+        return cls(path, tuple(NAMES))
 
     def write(self, report: Report, focus: Rows) -> list[Path]:
         """Write them, each whole or not at all; their paths."""
@@ -73,6 +78,19 @@ class Output:
         return written
 
 
+def _is_free(path: Path, kind: str) -> bool:
+    """Nothing is there, or a file of this kind that llmc wrote."""
+    if not path.exists():
+        return True
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as opened:
+            return _MARKS[kind].encode() in opened.read(_MARKED_WITHIN)
+    except OSError as error:
+        raise UsageError(f"{path} is there and cannot be read: {error.strerror}") from error
+
+
 def groups_csv(report: Report) -> Iterable[Sequence[object]]:
     """A row per group: plain numbers, one currency, an empty cell for what is not known."""
     names = report.by or ("total",)
@@ -92,7 +110,7 @@ def groups_csv(report: Report) -> Iterable[Sequence[object]]:
 
 
 def markdown(report: Report) -> str:
-    return text_files.markdown(report.title, report.verdict, report.more, report.tiles, report.sections)
+    return MARKED + text_files.markdown(report.title, report.verdict, report.more, report.tiles, report.sections)
 
 
 def as_json(report: Report) -> dict[str, Any]:

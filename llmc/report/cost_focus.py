@@ -1,4 +1,4 @@
-"""Spending as FOCUS 1.2 (the FinOps Open Cost and Usage Specification): a row per day, model and kind of token.
+"""Spending as FOCUS 1.2 (the FinOps Open Cost and Usage Specification): a row per day (UTC), model and kind of token.
 
 The names that 1.3 gives to providers stand beside those of 1.2. For local work nobody sends a bill: ``BilledCost`` is 0 and
 ``EffectiveCost`` is electricity and the share of the hardware that was busy; what was idle are rows of their own. Requests of
@@ -9,7 +9,8 @@ hardware that they kept busy is a row of its own.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import tzinfo
+from dataclasses import replace
+from datetime import UTC
 from fractions import Fraction
 from typing import Any
 
@@ -43,15 +44,13 @@ MONTH_SECONDS = 730 * 3600
 _RATE = re.compile(r"\d+(\.\d+)?")
 
 
-def rows(ledger: Ledger, spending: Spending, comparison: Comparison, tz: tzinfo) -> Iterator[Sequence[object]]:
-    """The header, then the charges."""
-    from dataclasses import replace
-
+def rows(ledger: Ledger, spending: Spending, comparison: Comparison) -> Iterator[Sequence[object]]:
+    """The header, then the charges; each within one billing month, whose bounds are UTC's as the specification has them."""
     yield COLUMNS
     times = [us for _, s in spending.rows for us in (s.first_us, s.last_us) if us is not None]
     if not times:
         return
-    days = tuple(period.between("day", period.instant(min(times)), period.instant(max(times) + 1), tz))
+    days = tuple(period.between("day", period.instant(min(times)), period.instant(max(times) + 1), UTC))
     by_label = {day.label: day for day in days}
     found = ledger.totals(replace(spending.where, periods=days), BY)
     local_seconds = sum(s.seconds for s in found if s.key[BY.index("backend_kind")] == "local")
@@ -87,8 +86,20 @@ def rows(ledger: Ledger, spending: Spending, comparison: Comparison, tz: tzinfo)
         ("idle", "Hardware of this machine while no model worked", hardware - busy),
         ("idle-electricity", "Electricity of this machine while no model worked", _idle_electricity(spending)),
     ):
-        if pico := round(usd * money.PICO_PER_USD):
-            yield _machine(spending, by_label, sku, what, pico)
+        for part, pico in _by_month(days, round(usd * money.PICO_PER_USD)):
+            yield _machine(spending, part, sku, what, pico)
+
+
+def _by_month(days: Sequence[Period], pico: int) -> Iterator[tuple[Period, int]]:
+    """An amount divided over the billing months that days are in, by their time; the parts add up to it."""
+    first, end = days[0].start_us, days[-1].end_us
+    given = 0
+    for month in period.between("month", period.instant(first), period.instant(end), UTC):
+        start, stop = max(first, month.start_us), min(end, month.end_us)
+        part = round(Fraction(pico * (stop - first), end - first)) - given
+        given += part
+        if part:
+            yield Period("day", "", start, stop), part
 
 
 def _idle_electricity(spending: Spending) -> Fraction:
@@ -189,12 +200,10 @@ def _row(
     return [values.get(column) for column in COLUMNS]
 
 
-def _machine(spending: Spending, days: dict[str, Period], sku: str, what: str, pico: int) -> list[object]:
+def _machine(spending: Spending, when: Period, sku: str, what: str, pico: int) -> list[object]:
     """What the machine cost beside the requests."""
-    ordered = list(days.values())
-    whole = Period("day", "", ordered[0].start_us, ordered[-1].end_us)
     values = {
-        **_times(whole),
+        **_times(when),
         **dict.fromkeys(("BilledCost", "ContractedCost", "ListCost"), 0),
         **dict.fromkeys(
             ("BillingAccountId", "BillingAccountName", "InvoiceIssuerName", "ProviderName", "PublisherName"), "self"
@@ -221,8 +230,6 @@ def _machine(spending: Spending, days: dict[str, Period], sku: str, what: str, p
 
 
 def _times(day: Period) -> dict[str, str]:
-    from datetime import UTC
-
     month = period.containing("month", period.instant(day.start_us), UTC)
     return {
         "BillingPeriodStart": _instant(month.start_us),

@@ -15,6 +15,8 @@ _FORMULA = re.compile(
     r"[\s'\"]*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20|%]"
 )  # what spreadsheets may run, also behind white space and quotes
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$#!])")
+_LINK = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)  # GitHub makes links of bare addresses and names
+_NO_LINK = "<!-- -->"  # which nobody sees
 
 
 def safe_cell(value: object) -> str:
@@ -58,7 +60,7 @@ def md_code(command: str) -> str:
 def md(text: object) -> str:
     """One line of text that Markdown takes for nothing but text."""
     line = _MARKDOWN.sub(r"\\\1", " ".join(visible(str(text)).split()))
-    return line.replace("&", "&amp;").replace("<", "&lt;")
+    return _LINK.sub(_NO_LINK, line.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def md_table(table: Table) -> str:

@@ -154,6 +154,8 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
         )
         found = stats.collect(Archive.open(output))
         if meter:
+            if summary.interrupted:
+                meter.interrupted()
             meter.archived(original_bytes=found.original_bytes, archive_bytes=found.exact_bytes + found.view_bytes)
     summary.warnings.extend(warnings)
     return CompressReport(summary, found, _served(ladder, why), meter.exit_code if meter else 0)

@@ -41,10 +41,10 @@ def cost(config: RunConfig) -> Any:  # noqa: ANN401 - each action has a result o
     output = cost_files.Output.of(config.output, force=config.force) if config.output else None
     with Ledger.read(upkeep.path(config)) as ledger:
         said = made(ledger, config)
+        said.more.extend(f"Not counted: {warning}." for warning in ledger.warnings)
         result = Costs(said, str(upkeep.path(config)))
         if output is not None:
-            tz = period.zone(config.timezone)
-            files = output.write(said, lambda: cost_focus.rows(ledger, said.spending, said.worth.comparison, tz))
+            files = output.write(said, lambda: cost_focus.rows(ledger, said.spending, said.worth.comparison))
             result.written = [str(file) for file in files]
     return result
 

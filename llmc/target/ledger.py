@@ -40,6 +40,8 @@ class Imported:
     ledger: str
     spool: str
     records: int
+    warnings: list[str]
+    """What was found there and is no record."""
 
 
 def verify(config: RunConfig) -> LedgerVerified:
@@ -66,11 +68,13 @@ def take_in(config: RunConfig) -> Imported:
     file = path(config)
     source = Path(config.input).expanduser() if config.input else file
     waiting = spool.waiting(source)
+    warnings: list[str] = []
     if not config.dry_run:
         with Ledger.open(file) as ledger:
             if source != file:
                 ledger.drain(source)
-    return Imported(str(file), str(spool.folder(source)), waiting)
+            warnings += ledger.warnings
+    return Imported(str(file), str(spool.folder(source)), waiting - len(warnings), warnings)
 
 
 ACTIONS: dict[str, Callable[[RunConfig], Any]] = {

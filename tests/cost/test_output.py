@@ -16,10 +16,15 @@ def test_all_files_are_written_and_only_over_our_own(llmc_inside, path, ledger, 
     assert sorted(file.name for file in folder.iterdir()) == sorted(names)
     assert json.loads((folder / "cost.json").read_text())["by"][0]["key"] == {"tier": "cloud", "model": "gpt-4o-mini"}
     llmc_inside(*words).ok()
-    (folder / "cost.html").write_text("mine")
-    assert "is there already" in llmc_inside(*words).usage()[0]
-    assert (folder / "cost.html").read_text() == "mine"
+    for name in names:
+        ours = (folder / name).read_bytes()
+        (folder / name).write_text("mine")
+        assert f"{name} is there already" in llmc_inside(*words).usage()[0]
+        assert (folder / name).read_text() == "mine"
+        (folder / name).write_bytes(ours)
+    (folder / "cost.md").write_text("mine")
     llmc_inside(*words, "force=true").ok()
+    assert (folder / "cost.md").read_text() != "mine"
 
 
 @pytest.mark.parametrize("kind", [".html", ".md", ".csv", ".json", ".focus.csv"])
@@ -29,8 +34,9 @@ def test_one_file_is_written_by_its_ending(llmc_inside, path, ledger, tmp_path, 
     found = llmc_inside("cost", f"ledger={path}", "period=all", f"output={file}").ok().json
     assert found["written"] == [str(file)]
     assert file.stat().st_size > 100
-    if kind != ".html":
-        assert "is there already" in llmc_inside("cost", f"ledger={path}", f"output={file}").usage()[0]
+    llmc_inside("cost", f"ledger={path}", "period=all", f"output={file}").ok()
+    file.write_text("mine")
+    assert "is there already" in llmc_inside("cost", f"ledger={path}", f"output={file}").usage()[0]
 
 
 def test_an_ending_that_is_none_of_ours_is_refused(llmc_inside, path, ledger):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from rich.console import Console
 from spent_rows import CACHED, NOW_US, UNKNOWN, cloud, document, local, measured, run, stretch
 
 from llmc.errors import UsageError
+from llmc.period import microseconds
 from llmc.report import cost_files, cost_focus, cost_page, cost_text, tables
 from llmc.target import cost as target
 
@@ -22,7 +24,7 @@ ACME = (
 )
 EXAMPLE = (ACME, "cost.cloud=acme/cloud", "price.hardware.maintenance_usd_per_month=50", "price.hardware.rent_usd_per_month=50")
 TARIFF = ("power.tariff_usd_per_kwh=0.30", "power.busy_watts=60")
-HOSTILE = "=cmd()|' /C calc'!A0 <script>alert(1)</script>\n![x](http://evil.example/x) \u202e@"
+HOSTILE = "=cmd()|' /C calc'!A0 <script>alert(1)</script>\n![x](http://evil.example/x) WWW.evil.example a@evil.example \u202e@"
 
 
 def ten_million():
@@ -277,12 +279,11 @@ def test_a_hostile_name_is_text_in_markdown(hostile):
     for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, table
     assert "\u202e" not in text
+    assert not re.search(r"://|www\.|@(?!<!-- -->)", text, re.IGNORECASE)  # of which GitHub would make links and mentions
 
 
 def test_a_hostile_name_is_no_formula_in_csv(hostile, ledger, reported):
-    from datetime import UTC
-
-    focus = cost_focus.rows(ledger, hostile.spending, hostile.worth.comparison, UTC)
+    focus = cost_focus.rows(ledger, hostile.spending, hostile.worth.comparison)
     for rows in (cost_files.groups_csv(hostile), focus):
         text = cost_files.table_csv(rows)
         parsed = list(csv.reader(io.StringIO(text)))
@@ -332,10 +333,8 @@ MANDATORY = (  # of FOCUS 1.2
 
 
 def test_focus_has_every_mandatory_column_and_adds_up(reported, ledger):
-    from datetime import UTC
-
     found = reported(cloud(), measured(), stretch(), cloud(cost_pico=None, price=UNKNOWN), *EXAMPLE)
-    text = cost_files.table_csv(cost_focus.rows(ledger, found.spending, found.worth.comparison, UTC))
+    text = cost_files.table_csv(cost_focus.rows(ledger, found.spending, found.worth.comparison))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert "ChargeClass" in rows[0]
     assert {"ServiceProviderName", "HostProviderName"} <= set(rows[0])
@@ -352,12 +351,26 @@ def test_focus_has_every_mandatory_column_and_adds_up(reported, ledger):
     assert abs(total - (Decimal("0.00331") + hardware)) < Decimal("1e-9")
 
 
+def test_focus_charges_lie_within_their_billing_month_which_is_utcs(reported, ledger):
+    turn = microseconds(datetime(2026, 10, 31, 23, 30, tzinfo=UTC))  # already November in Berlin
+    ledger.start(run("run-0", started_us=turn - 60_000_000))
+    found = reported(cloud(run_id="run-0", at_us=turn), measured(), "timezone=Europe/Berlin", "period=all", *EXAMPLE)
+    text = cost_files.table_csv(cost_focus.rows(ledger, found.spending, found.worth.comparison))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    for row in rows:
+        assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["ChargePeriodEnd"] <= row["BillingPeriodEnd"]
+        assert {row[f"{which}Period{end}"][11:] for which in ("Billing", "Charge") for end in ("Start", "End")} == {"00:00:00Z"}
+    billed = {row["SkuId"]: row["BillingPeriodStart"][:7] for row in rows if row["ProviderName"] == "openai"}
+    assert set(billed.values()) == {"2026-10"}
+    idle = {row["BillingPeriodStart"][:7]: Decimal(row["EffectiveCost"]) for row in rows if row["SkuId"] == "idle"}
+    assert set(idle) == {"2026-10", "2026-11"}
+    assert idle["2026-11"] > 20 * idle["2026-10"] > 0
+
+
 @pytest.mark.parametrize("rows", [(local(),), (local(), measured()), (cloud(),)])
 def test_focus_has_all_of_the_hardware_whatever_its_requests_cost(reported, ledger, rows):
-    from datetime import UTC
-
     found = reported(*rows, stretch(idle_pico=None), *EXAMPLE)
-    text = cost_files.table_csv(cost_focus.rows(ledger, found.spending, found.worth.comparison, UTC))
+    text = cost_files.table_csv(cost_focus.rows(ledger, found.spending, found.worth.comparison))
     total = sum(Decimal(row["EffectiveCost"]) for row in csv.DictReader(io.StringIO(text)))
     hardware = Decimal(100) * Decimal(str(found.spending.seconds)) / (730 * 3600)
     requests = Decimal(found.spending.whole().cost.pico).scaleb(-12)

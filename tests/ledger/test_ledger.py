@@ -198,13 +198,25 @@ def test_on_a_network_file_system_everything_is_spooled_and_can_be_read(path, mo
         assert spool.waiting(path) == 0
 
 
-def test_a_spooled_file_that_is_none_of_ours_is_named_and_kept(ledger, path):
-    spool.folder(path).mkdir()
-    (spool.folder(path) / "1.json").write_text('{"format": 1, "ki')
-    (spool.folder(path) / "2.tmp").write_text("torn before it was renamed")
-    with pytest.raises(LedgerError, match=r"1\.json is not a record"):
-        Ledger.open(path)
-    assert (spool.folder(path) / "1.json").exists()
+def test_a_spooled_file_that_is_no_record_is_set_aside_and_stops_nothing(ledger, path):
+    waiting = spool.folder(path)
+    made = [event(), event(), event(status="no such status")]
+    spool.put(path, run(), made[0])
+    (waiting / "1.json").write_text('{"format": 1, "ki')
+    (waiting / "2.tmp").write_text("torn before it was renamed")
+    (waiting / "3.json").write_text('{"format": 2}')
+    (waiting / "4.json").write_text("[" * 100_000)
+    spool.put(path, run(), made[2])
+    spool.put(path, run(), made[1])
+    with Ledger.open(path) as again:
+        assert list(again.events()) == made[:2]
+        assert [("set aside" in said, "waits for the llmc" in said) for said in again.warnings] == [
+            (True, False), (False, True), (True, False), (True, False),
+        ]  # fmt: skip
+    assert [file.name for file in sorted(waiting.glob("*.json"))] == ["3.json"]
+    assert (waiting / "1.json.no-record").read_text() == '{"format": 1, "ki'
+    with Ledger.open(path) as once_more:
+        assert len(once_more.warnings) == 1  # of the one that waits
 
 
 def test_threads_may_share_a_ledger(ledger):

@@ -36,6 +36,20 @@ def test_budgets_that_would_not_last_are_named_with_what_is_used_of_them(config,
     assert "budget.project" not in said
 
 
+def test_limits_of_requests_and_tokens_would_stop_it_too(config, tmp_path):
+    with Ledger.open(tmp_path / "l.sqlite3") as ledger:
+        ledger.start(run())
+        ledger.record(event(prompt_tokens=900, output_tokens=100))
+    budget = BudgetConfig(
+        "b", run=LimitConfig(requests=9, tokens=11_000), day=LimitConfig(requests=11),
+        model=LimitConfig(tokens=11_000, period="all"),
+    )  # fmt: skip
+    said = preflight(config(budget=budget), 10, ASKED)
+    assert said.partition("; ")[2] == (
+        "budget.run.requests=9 would stop it; budget.model.tokens=11000 (1,000 of it used) would stop it"
+    )
+
+
 def test_what_is_not_known_is_said(config):
     unknown = Asked("openai", "my-model", 1000, 100, 300, 2)
     assert "openai/my-model: no price is known (genai-prices==" in preflight(config(), 1, unknown)

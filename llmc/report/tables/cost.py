@@ -86,3 +86,5 @@ def _drift(line: Line, name: str) -> str:
 @draw.register
 def _(result: Imported, console: Console) -> None:
     console.print(Text(one_line(f"{units.many(result.records, 'record')} from {result.spool} now in {result.ledger}")))
+    for warning in result.warnings:
+        console.print(Text(one_line(f"warning: {warning}")))
