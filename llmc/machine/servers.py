@@ -103,7 +103,7 @@ def ollama_process(host: Host) -> tuple[User, bool] | None:
         status = host.read(comm.with_name("status"))
         uid = re.search(r"^Uid:\s+\d+\s+(\d+)", status, re.M)
         gid = re.search(r"^Gid:\s+\d+\s+(\d+)", status, re.M)
-        groups = re.search(r"^Groups:\s*(.*)$", status, re.M)
+        groups = re.search(r"^Groups:[ \t]*(.*)$", status, re.M)
         if uid and gid:
             ids = {int(gid[1]), *map(int, (groups[1] if groups else "").split())}
             by_systemd = ".service" in host.read(comm.with_name("cgroup")).rpartition("/")[2]

@@ -3,7 +3,7 @@
 import pytest
 from described import described
 
-from llmc.machine import Host, probe
+from llmc.machine import Host, probe, servers
 from llmc.machine.found import Closed, Listed, OpenClDevice, VulkanDevice
 from llmc.machine.host import Ran
 from llmc.machine.programs import llama_server_version, ollama_version
@@ -100,3 +100,14 @@ def test_this_machine_is_probed_without_changing_it(tmp_path, monkeypatch):
     assert 0 < found.available_bytes <= found.memory_bytes
     assert found.processor
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ollama_without_further_groups_is_read_all_the_same(tmp_path):
+    process = tmp_path / "proc/7"
+    process.mkdir(parents=True)
+    (process / "comm").write_text("ollama\n")
+    (process / "cmdline").write_text("ollama\0serve\0")
+    (process / "status").write_text("Uid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\nGroups:\t \nNStgid:\t7\n")
+    found = servers.ollama_process(Host(tmp_path))
+    assert found is not None
+    assert (found[0].uid, found[0].groups, found[1]) == (7, frozenset({8}), False)
