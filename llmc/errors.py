@@ -6,7 +6,8 @@
     ├── ArchiveError          1  an archive cannot be read, or cannot be written
     │   └── DamagedError      1  bytes do not match their checksum: nothing is given back instead of something wrong
     ├── EngineError           1  a language model engine cannot do what was asked
-    │   ├── EngineUnavailable 1  not installed, not started, died, refused the connection, still loading, bad gateway
+    │   ├── EngineUnavailable 1  not installed, not started, died, still loading, bad gateway, broke off
+    │   │   └── EngineUnreachable 1  no connection: nothing was asked of it
     │   ├── EngineTimeout     1  no answer before the deadline
     │   ├── EngineBusy        1  too many requests (429); ``retry_after_seconds`` when the server says
     │   ├── EngineFault       1  it broke while answering (500): another try may do
@@ -69,6 +70,10 @@ class EngineError(LlmcError):
 
 class EngineUnavailable(EngineError):
     """The engine cannot be reached or cannot be started."""
+
+
+class EngineUnreachable(EngineUnavailable):
+    """No connection could be made, so nothing was asked, and nothing can be charged for it."""
 
 
 class EngineTimeout(EngineError):

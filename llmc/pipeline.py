@@ -30,7 +30,7 @@ from llmc.documents import Selection, check_output
 from llmc.errors import ArchiveError, BudgetExceeded, EngineError, InputError, LedgerError, LlmcError
 from llmc.fidelity import Policy
 from llmc.parts import Part, lock
-from llmc.route import Stopped
+from llmc.route import Stopped, cause
 from llmc.route.tier import Tally
 from llmc.schema import ViewConfig
 from llmc.view import REUSED, Attempt, View
@@ -48,7 +48,8 @@ class Progress:
 
     stage: str = "exact"
     documents: int = 0
-    """Done in this stage."""
+    """Done in this stage; in the first one, read."""
+    read_bytes: int = 0
     total: int | None = None
     stored: int = 0
     bytes: int = 0
@@ -80,6 +81,8 @@ class Summary:
     """What one ``compress`` did."""
 
     archive: str
+    view: str = "none"
+    """What was asked for: ``gist``, ``extract`` or ``none``."""
     stored: int = 0
     replaced: int = 0
     """Of the stored ones, those that are a new version of a document of the same name."""
@@ -208,7 +211,7 @@ class _Run:
             await asyncio.to_thread(self.journals[entry.part].append, row)
         self.made += 1
         self.on_view(view)
-        if view.kind != "gist" and (failed := [a for a in view.attempts if a.outcome == "failed" and a.by]):
+        if view.kind != "gist" and (failed := [a for a in view.attempts if a.outcome == "failed" and a.cause != "no model"]):
             self.failures += failed[-1].cause != "given up"
             if self.max_failures is not None and self.failures > self.max_failures:
                 self._end(
@@ -279,8 +282,8 @@ async def _view(ladder: Ladder, archive: Archive, entry: Entry, field_name: str,
             made = await ladder.make(source, entry.id, turn)
         except (BudgetExceeded, LedgerError):  # of the run, not of this document
             raise
-        except LlmcError as error:
-            made = no_view(0, Attempt("none", "failed", error.message))
+        except EngineError as error:  # of a cluster that is gone, say: no rung was there to note it
+            made = no_view(0, Attempt("none", "failed", error.message, cause=cause(error)))
     return sha256, dataclasses.replace(made, seconds=time.perf_counter() - started)
 
 
@@ -303,8 +306,11 @@ def compress_exact(
     documents = iter(selection)
     first = next(documents, None)  # a wrong input is known before a folder is made
 
+    def read(size: int) -> None:
+        progress.documents += 1
+        progress.read_bytes += size
+
     def stored(count: int, size: int) -> None:
-        progress.documents += count
         progress.stored += count
         progress.bytes += size
 
@@ -315,6 +321,7 @@ def compress_exact(
         grouping=grouping,
         workers=workers,
         pool=pool,
+        on_read=read,
         on_stored=stored,
         on_warning=summary.warnings.append,
     )
@@ -375,7 +382,7 @@ def compress(
 ) -> Summary:
     """Both stages. Ctrl-C ends it early with ``interrupted`` set: what is done is kept, the same call goes on from there."""
     progress = progress or Progress()
-    summary = Summary(str(output))
+    summary = Summary(str(output), ladder.view.name)
     compress_exact(
         selection, output, codec, force=force, grouping=grouping, workers=workers, pool=pool, progress=progress, summary=summary
     )
@@ -405,7 +412,7 @@ def compress(
                 )
             )
     except KeyboardInterrupt:
-        summary.interrupted = True
+        summary.interrupted = progress.documents < progress.total  # it may come when all is done
     except OSError as error:
         raise ArchiveError(
             f"{output} cannot be written: {os.strerror(error.errno or errno.EIO)}", hint=_write_hint(error)

@@ -164,8 +164,11 @@ class RemoteLadder(Ladder):
             answers, calls = await asyncio.wrap_future(future)
             for call, outcome in calls:  # of rungs that this machine may not have
                 self._meter.settle(call, outcome)
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for an answer must be told
+        except LlmcError as error:
             answers = [error for _ in sent]
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for an answer must be told
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            answers = [EngineUnavailable(f"the cluster could not do it: {said[0]}") for _ in sent]
         for (_, future_answer), answer in zip(sent, answers, strict=True):
             if future_answer.done():
                 continue

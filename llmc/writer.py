@@ -61,6 +61,7 @@ class Writer:
         grouping: bool = True,
         workers: int | None = None,
         pool: Pool | None = None,
+        on_read: Callable[[int], None] = lambda raw_bytes: None,
         on_stored: Callable[[int, int], None] = lambda documents, raw_bytes: None,
         on_warning: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -71,7 +72,7 @@ class Writer:
         self.stored = self.unchanged = self.replaced = 0
         self._workers = workers or len(os.sched_getaffinity(0))
         self._pool = pool
-        self._on_stored = on_stored
+        self._on_read, self._on_stored = on_read, on_stored
         self._on_warning = on_warning
         self._pending: list[_Pending] = []
         self._pending_bytes = 0
@@ -113,8 +114,11 @@ class Writer:
         data = next(pieces, b"")
         digest = hashlib.sha256(data)
         large = len(data) > MEMORY_BYTES
+        size = len(data)
         for piece in pieces:
             digest.update(piece)
+            size += len(piece)
+        self._on_read(size)
         if document.source is not None:  # how many lines it has now is known when it was read to its end
             self.manifest.lines.pop(document.source, None)
         known = self._index.get(document)

@@ -248,6 +248,11 @@ USAGE = {
         "output in/a.txt is a file, an archive is a folder",
         "output=in/a.txt.llmc",
     ),
+    "a route that there is not, though nobody is asked": (
+        "compress input=in output=a.llmc view=none route=foo",
+        "route=foo is none of rules, history",
+        "",
+    ),
     "a backend that the engine does not compute on": (
         "deploy engine=embedded backend=rocm",
         "engine=embedded backend=rocm quant=auto cannot serve smollm2-135m-instruct: the embedded engine's wheel is",
@@ -374,6 +379,13 @@ def test_stdout_is_one_json_document_when_it_is_piped(llmc_inside, corpus):
     assert result.stderr == "no model · profile local · view none · codec zstd\n"
     assert llmc_inside("verify", "archive=a.llmc").ok().json["damaged"] == []
     assert llmc_inside("stats", "archive=a.llmc").ok().json["documents"] == len(DOCUMENTS)
+
+
+def test_where_no_view_was_asked_for_none_is_said_to_be_missing(llmc_inside, corpus):
+    words = ["compress", f"input={corpus}", "output=a.llmc", "format=table"]
+    assert "without yet" not in llmc_inside(*words, "view=none").ok().stdout
+    llmc_inside(*words, "view=extract").ok()
+    assert "extract" in llmc_inside(*words, "view=none").ok().stdout  # what is there is shown
 
 
 def test_quiet_says_nothing_on_stderr(llmc_inside, corpus):

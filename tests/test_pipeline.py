@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 import llmc
-from llmc import viewstore
+from llmc import codec, pipeline, viewstore
 from llmc.archive import Archive
+from llmc.documents import Selection
 from llmc.engine import Generation, Health, Message
 from llmc.errors import EngineError, EngineTimeout, EngineUnavailable
+from llmc.fidelity import Policy
+from llmc.pipeline import Progress
 from llmc.schema import ViewConfig
 from llmc.view import View
+from llmc.view.ladder import Ladder
 
 MINUTES = (
     "The board of the Harbour Street housing association met on 12 March 2026 in the old library. "
@@ -291,6 +295,38 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_finishes(tmp_path: Path):
     made, engine = run(tmp_path, lambda messages, n: says(GOOD), documents)
     assert len(engine.prompts) == 40 - summary.views_made
     assert {v.kind for v in made.values()} == {"gist"}
+
+
+def test_ctrl_c_when_every_document_is_done_interrupts_nothing(tmp_path: Path):
+    def answer(messages: Sequence[Message], n: int) -> str | Exception:
+        os.kill(os.getpid(), signal.SIGINT)
+        return says(GOOD)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    (tmp_path / "minutes.md").write_text(MINUTES)
+    view = ViewConfig(name="gist", needs_engine=True, target_ratio=3)
+    try:
+        summary = llmc.compress(tmp_path / "minutes.md", tmp_path / "a.llmc", view=view, engine=Scripted(answer))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (summary.views_made, summary.interrupted) == (1, False)
+
+
+def test_progress_moves_with_every_document_that_is_read(tmp_path: Path):
+    progress, seen = Progress(), []
+
+    class Watched(Selection):
+        def __iter__(self):
+            for document in super().__iter__():
+                seen.append((progress.documents, progress.read_bytes, progress.stored))
+                yield document
+
+    for i in range(4):
+        (tmp_path / f"{i}.txt").write_bytes(b"x" * 100)
+    none = Ladder(ViewConfig(name="none"), Policy())
+    pipeline.compress(Watched(str(tmp_path)), tmp_path.parent / "a.llmc", codec.load("zstd"), none, progress=progress)
+    assert seen == [(0, 0, 0), (1, 100, 0), (2, 200, 0), (3, 300, 0)]
+    assert (progress.documents, progress.read_bytes, progress.stored) == (4, 400, 4)
 
 
 def test_another_view_replaces_the_first_one(tmp_path: Path):

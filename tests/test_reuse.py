@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from route.falling import cloud
 from test_pipeline import GOOD, MINUTES, Scripted, outcomes, says, views
 
 from llmc import pipeline
@@ -124,6 +125,17 @@ def test_other_settings_are_another_view(compress: Runner, change: dict[str, Any
 def test_of_models_whose_weights_are_not_known_the_name_counts(compress: Runner):
     asked = [len(compress({"a.md": MINUTES}, unknown_weights_of=name)[1].prompts) for name in ("one", "two", "one")]
     assert asked == [1, 1, 0]
+
+
+def test_two_gateways_with_a_model_of_the_same_name_share_no_view(fake, tmp_path: Path):
+    (tmp_path / "a.md").write_text(MINUTES)
+    first, second = fake("cloud"), fake("cloud")
+    for n, server in enumerate((first, second, first)):
+        with ViewCache(tmp_path / "cache") as cache:
+            view = ViewConfig(name="gist", needs_engine=True, target_ratio=3)
+            ladder = Ladder(view, Policy(), [cloud(server.url)], reuse=Reuse(cache))
+            pipeline.compress(Selection(str(tmp_path / "a.md")), tmp_path / f"{n}.llmc", Zstd(), ladder)
+    assert [len(server.log) for server in (first, second)] == [1, 1]
 
 
 def test_what_an_engine_failed_at_is_asked_again(compress: Runner):

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from llmc import schema
-from llmc.errors import UsageError
+from llmc import codec, pipeline, schema
+from llmc.documents import Selection
+from llmc.errors import EngineError, EngineUnavailable, UsageError
 from llmc.meter import Call, Outcome, Unmetered
 from llmc.runner import RemoteLadder
 from llmc.target import compress
 from llmc.view import Attempt
 from llmc.view.ladder import no_view
+from tests.route.falling import views
 
 
 class Pool:
@@ -71,7 +73,21 @@ def test_whatever_goes_wrong_nobody_waits_for_ever(ladder):
         async with asyncio.timeout(10):
             return await asyncio.gather(made.make("one"), made.make("two"), return_exceptions=True)
 
-    assert [type(each) for each in asyncio.run(views())] == [ZeroDivisionError] * 2
+    assert [type(each) for each in asyncio.run(views())] == [EngineUnavailable] * 2
+
+
+def test_a_cluster_that_is_gone_is_a_run_that_goes_wrong(ladder, tmp_path):
+    def gone(*args: Any) -> Any:
+        raise ConnectionError("the cluster is gone")
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(20):
+        (folder / f"{i}.txt").write_text("The lease ends in 2029. " * 40)
+    made = ladder(gone, Told())
+    with pytest.raises(EngineError, match=r"profile.max_failures=3; the last: .*the cluster is gone"):
+        pipeline.compress(Selection(str(folder)), tmp_path / "a.llmc", codec.load("zstd"), made, max_failures=3)
+    assert len(views(tmp_path / "a.llmc")) < 20
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Every HTTP call to an engine, and the one place where httpx's errors and foreign status codes become ours.
 
+httpx.ConnectError, ConnectTimeout    EngineUnreachable
 httpx.TimeoutException                EngineTimeout
-httpx.ConnectError, other transport   EngineUnavailable
+other transport errors                EngineUnavailable
 status 400, 413 about the context     ContextOverflow
 status 401, 402, 403                  EngineDenied; also a 429 that says the credit is used up
 status 429                            EngineBusy with ``retry_after_seconds``
@@ -34,6 +35,7 @@ from llmc.errors import (
     EngineFault,
     EngineTimeout,
     EngineUnavailable,
+    EngineUnreachable,
     LlmcError,
 )
 from llmc.serving import Piece
@@ -98,6 +100,8 @@ class Client:
         seconds = timeout or self._timeout_seconds
         try:
             answer = await self._connection().request(method, path, json=json, timeout=seconds)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise EngineUnreachable(f"{self.url} cannot be reached: {error or type(error).__name__}") from error
         except httpx.TimeoutException as error:
             raise EngineTimeout(f"no answer from {self.url}{path} within {seconds:g} s") from error
         except httpx.HTTPError as error:

@@ -41,9 +41,9 @@ from llmc.price import Prices, Tokens
 if TYPE_CHECKING:
     from llmc.schema import RunConfig
 
-UNSERVED = frozenset({"busy", "denied", "context", "resting", "given up"})
-"""Why a call failed, where that means it was turned away and nothing is charged. After a timeout or a broken connection the
-provider may have answered, and charge for it: then the cost is unknown."""
+UNSERVED = frozenset({"busy", "denied", "context", "resting", "given up", "no connection"})
+"""Why a call failed, where that means it was turned away, or never sent, and nothing is charged. After a timeout or a broken
+connection the provider may have answered, and charge for it: then the cost is unknown."""
 LEASE_SECONDS = 6 * 3600  # after this a reservation of another machine, whose processes cannot be asked, counts as lost
 STRETCH_SECONDS = 60.0  # how much of the idle energy a kill -9 may lose
 MAX_REASON = 300

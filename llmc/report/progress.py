@@ -117,7 +117,7 @@ def compress(progress: "Progress", heading: str, *, quiet: bool) -> Iterator[Non
 
         def update() -> None:
             if progress.stage == "exact":
-                facts = f"{units.count(progress.documents)} docs  {units.size(progress.bytes)}"
+                facts = f"{units.count(progress.documents)} docs  {units.size(progress.read_bytes)}"
                 bar.update(exact, completed=progress.documents, facts=facts)
                 return
             exact_facts = f"{units.count(progress.stored)} docs  {units.size(progress.bytes)}"

@@ -13,6 +13,7 @@ from llmc.errors import (
     EngineFault,
     EngineTimeout,
     EngineUnavailable,
+    EngineUnreachable,
 )
 
 
@@ -39,6 +40,7 @@ _CAUSES: tuple[tuple[type[EngineError], str], ...] = (
     (EngineDenied, "denied"),
     (ContextOverflow, "context"),
     (EngineFault, "server error"),
+    (EngineUnreachable, "no connection"),
     (EngineUnavailable, "unreachable"),
 )
 

@@ -52,12 +52,17 @@ class Rung:
         return Identity(config.model.name, config.engine.name, config.backend.name, quant)
 
 
-def rungs(config: RunConfig) -> list[Rung]:
-    """All that ``profile.ladder`` names, in the order of ``view.quality``; UsageError for what means nothing."""
+def check(config: RunConfig) -> None:
+    """UsageError for what means nothing, whether or not a model will be asked."""
     if config.view.quality not in QUALITIES:
         raise UsageError(f"view.quality={config.view.quality} is none of {', '.join(QUALITIES)}")
     if config.route not in ROUTES:
         raise UsageError(f"route={config.route} is none of {', '.join(ROUTES)}")
+
+
+def rungs(config: RunConfig) -> list[Rung]:
+    """All that ``profile.ladder`` names, in the order of ``view.quality``; UsageError for what means nothing."""
+    check(config)
     found = [_rung(config, name) for name in config.profile.ladder]
     if config.view.quality == "high":
         found.sort(key=lambda rung: rung.local)
@@ -145,6 +150,7 @@ def _tier(rung: Rung, meter: Meter) -> Tier:
         rung.local,
         open=lambda: engines.load(config, weights=file, model_digest=digest),
         provider="" if rung.local else config.provider.name,
+        address="" if rung.local else config.provider.base_url,
         concurrency=config.profile.concurrency,
         batch=config.profile.batch,
         adaptive=config.profile.adaptive and not rung.local,  # a local engine has as many slots as it was started with

@@ -75,6 +75,8 @@ class Tier:
     engine: Engine | None = None
     open: Callable[[], Engine] | None = None
     provider: str = ""
+    address: str = ""
+    """Of a provider: two that serve a model of the same name need not serve the same model."""
     concurrency: int = 4
     batch: int = 32
     """Documents that are prepared, waiting, asked for or checked at once; an adaptive rung may ask for as many."""
@@ -108,7 +110,7 @@ class Tier:
     def of(cls, engine: Engine, name: str = "local", **options: Any) -> "Tier":  # noqa: ANN401 - its own fields
         """A rung from an engine that runs."""
         identity = Identity(engine.model, engine.name)
-        options = {"concurrency": engine.slots, **options}
+        options = {"concurrency": engine.slots, "address": "" if engine.local else getattr(engine, "url", ""), **options}
         return cls(name, identity, engine.model_digest, engine.local, engine, **options)
 
     # -- the engine ----------------------------------------------------------------------------------------------------------

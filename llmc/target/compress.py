@@ -69,6 +69,7 @@ def check(config: RunConfig) -> None:
         raise UsageError(f"view.name={config.view.name} is none of {', '.join(VIEWS)}")
     if config.input_format not in ("auto", "text", "jsonl"):
         raise UsageError(f"input_format={config.input_format} is none of auto, text, jsonl")
+    rungs.check(config)
     if config.view.name == "gist":
         rungs.rungs(config)
     if config.workers is not None and config.workers < 1:

@@ -176,7 +176,7 @@ class Ladder:
     @cached_property
     def _settings(self) -> str:
         """All that decides what this ladder makes of a text, as one string."""
-        rungs = [(t.name, t.model_digest or str(t.identity), t.attempts) for t in self.tiers]
+        rungs = [(t.name, t.model_digest or str(t.identity), t.address, t.attempts) for t in self.tiers]
         made_with = [asdict(self.view), asdict(self.policy), self.seed, prompt_hash(), rungs, self.tokens_by, llmc.__version__]
         return json.dumps(made_with, sort_keys=True, default=str)
 

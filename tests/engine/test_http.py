@@ -17,6 +17,7 @@ from llmc.errors import (
     EngineFault,
     EngineTimeout,
     EngineUnavailable,
+    EngineUnreachable,
     LlmcError,
 )
 
@@ -177,7 +178,7 @@ def test_a_connection_that_ends_early_is_an_engine_that_is_not_available(fake, c
 def test_a_refused_connection_is_an_engine_that_is_not_available(fake):
     server = fake("llama_server")
     server.stop()
-    assert "cannot be reached" in refused(server.url, EngineUnavailable)
+    assert "cannot be reached" in refused(server.url, EngineUnreachable)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())

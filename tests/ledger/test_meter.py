@@ -76,6 +76,7 @@ def test_an_unknown_price_is_not_nothing(path):
         (Outcome("cached"), 0, "cached"),
         (Outcome("failed", "busy"), 0, "unserved"),
         (Outcome("failed", "denied"), 0, "unserved"),
+        (Outcome("failed", "no connection"), 0, "unserved"),
         (Outcome("failed", "timeout"), None, "unknown"),
         (Outcome("failed", "server error", prompt_tokens=1000, output_tokens=0), 150_000_000, "list"),
         (Outcome("ok", prompt_tokens=10, output_tokens=1, cache_read_tokens=11), None, "unknown"),

@@ -66,7 +66,7 @@ def test_a_server_that_is_not_there_is_tried_and_left(fake, tmp_path):
     gone, second = fake("cloud"), fake("cloud")
     gone.stop()
     made, _ = run(tmp_path, [cloud(gone.url), cloud(second.url, "second")])
-    assert steps(made["000.txt"]) == ["cloud failed: unreachable", "second kept"]
+    assert steps(made["000.txt"]) == ["cloud failed: no connection", "second kept"]
 
 
 def test_when_no_rung_gives_a_good_gist_the_extract_stands_in(fake, tmp_path):

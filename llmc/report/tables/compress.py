@@ -37,7 +37,7 @@ def _(result: CompressReport, console: Console) -> None:
     if run.interrupted:
         said.append("interrupted: what is done is kept, the same command goes on")
     console.print(Text(f"{one_line(run.archive)}   {'; '.join(said) or 'nothing to store'}", style="bold"))
-    rows = _sizes(stats)
+    rows = _sizes(stats, run.view)
     if run.skipped:
         rows.append(("skipped", ", ".join(f"{n} {what}" for what, n in run.skipped.items())))
     seconds = run.exact_seconds + run.view_seconds
@@ -104,14 +104,14 @@ def _reused(reused: Reused) -> str:
     return ", ".join(said)
 
 
-def _sizes(stats: Stats) -> list[tuple[str, ...]]:
+def _sizes(stats: Stats, wanted: str = "gist") -> list[tuple[str, ...]]:
     exact = f"{units.size(stats.original_bytes)} -> {units.size(stats.exact_bytes)}"
     rows: list[tuple[str, ...]] = [
         ("bytes", f"{exact}   {units.ratio(stats.original_bytes, stats.exact_bytes)}   on disk, everything restoring needs")
     ]
     if stats.exact_bytes > stats.original_bytes:
         rows.append(("", "larger than the originals: too little text for an archive to pay"))
-    if stats.views:
+    if stats.views and (wanted != "none" or set(stats.views) != {"pending"}):
         kinds = ", ".join(f"{n} {'without yet' if kind == 'pending' else kind}" for kind, n in stats.views.items())
         if stats.view_tokens:
             estimated = " (estimated)" if any("estimated" in by for by in stats.tokens_by) else ""
