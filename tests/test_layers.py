@@ -19,6 +19,7 @@ LAYERS = (
     ("archive", "cache", "documents", "engine", "model"),
     ("energy", "ledger", "monitor", "price"),
     ("route", "spending"),
+    ("market", "owned"),
     ("worth",),
     ("view",),
     ("calibrations", "viewstore", "writer", "files", "stats", "diff"),

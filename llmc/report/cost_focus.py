@@ -17,9 +17,10 @@ from typing import Any
 from llmc import money, period
 from llmc.breakeven import MILLION
 from llmc.ledger import Ledger, Totals
+from llmc.market import Rates
 from llmc.period import Period
 from llmc.spending import Spending
-from llmc.worth import Comparison, Rates
+from llmc.worth import Comparison
 
 COLUMNS = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd",
@@ -156,8 +157,7 @@ def _row(
     if cloud is not None and kind in METERS:
         elsewhere = money.usd(round(tokens * getattr(cloud, kind) * money.PICO_PER_USD / MILLION))
     elif cloud is not None:
-        usd = sums.prompt_tokens * cloud.input + sums.output_tokens * cloud.output
-        elsewhere = money.usd(round(usd * money.PICO_PER_USD / MILLION))
+        elsewhere = money.usd(cloud.pico(sums))
     tags = {"profile": shared["profile"], "project": shared["project"], "tier": shared["tier"]}
     values = {
         **_times(day),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmc import money
 from llmc.report import chart, html
-from llmc.report.cost_text import Report, dollars, tokens, when
+from llmc.report.cost_text import Report
+from llmc.report.cost_words import dollars, tokens, when
 from llmc.worth import Comparison, Value
 
 if TYPE_CHECKING:

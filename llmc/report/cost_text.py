@@ -5,14 +5,15 @@ Amounts carry what they are worth: ``~`` is estimated, ``>=`` leaves out what no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
-from llmc import money, units
+from llmc import units
 from llmc.breakeven import MILLION
+from llmc.report.cost_verdict import more, verdict
+from llmc.report.cost_words import amount, dollars, listed, percent, precise, rate, tokens, when
 from llmc.report.html import Section, Table, Tile
 from llmc.spending import Amount, Group, Spending, sent
-from llmc.worth import Comparison, Value, Worth, loaded
+from llmc.worth import Comparison, Month, Value, Worth, loaded
 
 PLAIN = ("spent", "attempts", "failed", "cached", "tokens in", "tokens out", "unknown price")
 
@@ -68,169 +69,6 @@ def _sections(spending: Spending, worth: Worth, by: Sequence[str]) -> list[Secti
     return [section for section in found if section is not None]
 
 
-# Words
-
-
-def amount(value: Amount) -> str:
-    """``$1.20``, ``~$1.20``, ``>= $1.20``, ``unknown``."""
-    if not value.known:
-        return "unknown"
-    return f"{'>= ' if value.unknown else ''}{'~' if value.basis == 'estimated' else ''}{precise(value.pico)}"
-
-
-def precise(pico: int | None) -> str:
-    """Cents; below one three digits of what there is, so that a cheap request does not look free."""
-    if pico is None or pico == 0 or abs(pico) >= money.PICO_PER_USD // 100:
-        return money.text(pico)
-    usd = money.usd(abs(pico))
-    rounded = usd.quantize(Decimal(1).scaleb(usd.adjusted() - 2), ROUND_HALF_UP)
-    return f"{'-' if pico < 0 else ''}${rounded.normalize():f}"
-
-
-def rate(usd: Fraction | None, *, estimated: bool = False) -> str:
-    """A price: cents, and below a dollar three digits."""
-    if usd is None or not 0 < usd < 1:
-        return dollars(usd, estimated=estimated)
-    exact = money.usd(round(usd * money.PICO_PER_USD))
-    places = max(2, 2 - exact.adjusted())
-    text = f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):f}"
-    while text.endswith("0") and len(text.partition(".")[2]) > 2:
-        text = text[:-1]
-    return f"{'~' if estimated else ''}${text}"
-
-
-def dollars(usd: Fraction | None, *, estimated: bool = False, at_least: bool = False) -> str:
-    """An exact amount, for people."""
-    if usd is None:
-        return "unknown"
-    return f"{'>= ' if at_least else ''}{'~' if estimated else ''}{precise(round(usd * money.PICO_PER_USD))}"
-
-
-def tokens(count: Fraction | int | None) -> str:
-    """``812``, ``61.2k``, ``10.2M``, ``1.9 billion``."""
-    if count is None:
-        return "unknown"
-    if count < 10_000:
-        return f"{round(count):,}"
-    for limit, factor, unit in ((MILLION, 1000, "k"), (10**9, MILLION, "M"), (None, 10**9, " billion")):
-        if limit is None or round(count / Fraction(factor), 1) * factor < limit:
-            return f"{float(round(count / Fraction(factor), 1)):,}{unit}"
-    raise AssertionError("unreachable")
-
-
-def percent(share: Fraction | None) -> str:
-    if share is None:
-        return "unknown"
-    return "<0.1%" if 0 < share < Fraction(5, 10_000) else f"{float(100 * share):.1f}%"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(words)
-
-
-# What is said first
-
-
-def verdict(spending: Spending, c: Comparison) -> str:
-    """One sentence: which is cheaper at this volume, or why that cannot be said."""
-    whole = spending.whole()
-    if whole is None:
-        return "Nothing was spent in this period: no model was asked for anything."
-    if not spending.paid.pico and not spending.paid.unknown:
-        cached = whole.sums.cached
-        answered = f"{cached:,} answer{'s' * (cached != 1)} came from the cache" if cached else "what was asked cost nothing"
-        return f"Nothing was spent in this period: {answered}."
-    if c.cloud is None:
-        return f"Which is cheaper cannot be said: no price of the cloud model is known ({c.why_no_price})."
-    name = c.cloud.name
-    if c.verdict == "nothing":
-        return "Which is cheaper cannot be said: no server told how many tokens it read."
-    cloud = dollars(c.cloud_usd, estimated=bool(c.month.local_tokens))
-    if c.verdict == "unknown":
-        return (
-            f"Which is cheaper cannot be said: what local work costs is not known here ({_and(c.local.missing)}). "
-            f"The cloud ({name}) takes {cloud} for {_volume(c)}."
-        )
-    local = dollars(c.local_usd, estimated=c.local.basis == "estimated", at_least=not c.local.complete)
-    if c.verdict == "either":
-        return (
-            f"Neither is clearly cheaper at your volume: {_volume(c)} cost {local} locally and {cloud} on {name}, "
-            "and what is estimated may decide it either way."
-        )
-    if c.verdict == "cloud":
-        return f"Cloud would be cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}."
-    if not c.local.complete:
-        alone = _and([w for w in ("hardware", "electricity") if w not in c.local.missing])
-        return (
-            f"On {alone} alone local is cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}; "
-            f"{_and(c.local.missing)} is not known and not counted."
-        )
-    return f"Local is cheaper at your volume: {_volume(c)} cost {local} locally, {cloud} on {name}."
-
-
-def _volume(c: Comparison) -> str:
-    assumed = "a month (as configured)" if c.month.assumed else f"in {c.month.label}"
-    return f"{tokens(c.month.tokens)} tokens {assumed}"
-
-
-def more(spending: Spending, worth: Worth) -> list[str]:
-    """What follows the verdict."""
-    c = worth.comparison
-    found = []
-    whole = spending.whole()
-    if c.drivers is not None and c.local.hardware_usd is not None:
-        found.append(_wins_above(c))
-        if c.capacity is not None and c.break_even is not None and c.break_even > c.capacity:
-            found.append(f"That is more than this machine can read in a month ({tokens(c.capacity)} tokens).")
-        if c.month.fallback_share and c.hybrid_break_even != c.break_even:
-            wins = f"above {tokens(c.hybrid_break_even)} tokens" if c.hybrid_break_even is not None else "at no volume"
-            share = percent(c.month.fallback_share)
-            found.append(f"With {share} of the tokens falling back to the cloud, local first wins {wins}.")
-    if c.drivers is not None and c.local.missing and whole:
-        keys = {
-            "hardware": "price.hardware",
-            "electricity": "power.tariff_usd_per_kwh, and power.busy_watts where no sensor is",
-            "idle electricity": "power.idle_watts and power.tariff_usd_per_kwh",
-        }
-        found.append(f"To be told: {_and([keys[name] for name in c.local.missing])}.")
-    if worth.value is not None and not worth.value.why_unknown:
-        found.append(_value_sentence(worth.value))
-    if whole and whole.cost.unknown:
-        attempts = "1 attempt" if whole.cost.unknown == 1 else f"{whole.cost.unknown:,} attempts"
-        found.append(f"The cost of {attempts} is unknown and in no sum; what it is of is listed.")
-    return found
-
-
-def _wins_above(c: Comparison) -> str:
-    if c.break_even is None:
-        return "Local wins at no volume: each further token costs more here than there."
-    if not c.local.complete:
-        return f"Local wins above {tokens(c.break_even)} tokens a month at best: {_and(c.local.missing)} is not known."
-    if not c.break_even:
-        return "Nothing is fixed, so the volume does not matter."
-    span = ""
-    if c.low is not None and c.low != c.high:
-        span = f" (range {tokens(c.low)} to {tokens(c.high) if c.high is not None else 'never'})"
-    return f"Local wins above {tokens(c.break_even)} tokens a month{span}."
-
-
-def _value_sentence(v: Value) -> str:
-    needed = v.made.uses_needed()
-    if needed is None:
-        return "The views save their readers nothing: they are as long as the originals."
-    net = dollars(v.made.net_usd(v.uses), estimated=True, at_least=False)
-    uses = "one use" if v.uses == 1 else f"{v.uses} uses"
-    least = "at least " if v.paid.unknown else ""  # what is not known of the cost only raises it
-    below = (
-        f"not worth it below {least}{needed:,} uses" if needed > 1 else f"it pays from the first use{' at best' * bool(least)}"
-    )
-    prefix = "at most " if v.paid.unknown else ""
-    if v.made.net_usd(v.uses) < 0:
-        short = dollars(-v.made.net_usd(v.uses), estimated=True)
-        return f"Compressing cost {least}{short} more than {uses} of each view by {v.reader} saves; {below}."
-    return f"Compressing is worth {prefix}{net} after {uses} of each view by {v.reader}; {below}."
-
-
 def tiles(spending: Spending, worth: Worth) -> list[Tile]:
     """The figures at the top, each with where it is from."""
     whole = spending.whole()
@@ -241,7 +79,7 @@ def tiles(spending: Spending, worth: Worth) -> list[Tile]:
     paid = spending.paid
     found = [Tile("spent in this period", amount(paid), note, paid.basis)]
     if c.cloud is not None:
-        basis = "estimated" if c.month.local_tokens else "list price"
+        basis = "estimated" if c.month.local_tokens else c.paid.basis if c.as_paid else "list price"
         found.append(
             Tile(
                 f"all of {c.month.label} in the cloud",
@@ -253,7 +91,7 @@ def tiles(spending: Spending, worth: Worth) -> list[Tile]:
     local = dollars(
         c.local_usd, estimated=c.local.basis == "estimated", at_least=not c.local.complete and c.local_usd is not None
     )
-    not_counted = f"{_and(c.local.missing)} not known" if c.local.missing else "all that is fixed included"
+    not_counted = f"{listed(c.local.missing)} not known" if c.local.missing else "all that is fixed included"
     found.append(
         Tile(f"all of {c.month.label} locally", local, not_counted, c.local.basis if c.local_usd is not None else "unknown")
     )
@@ -304,9 +142,6 @@ def _methods(spending: Spending) -> str:
     return ", ".join(dict.fromkeys(f"{e.meter}: {e.scope}" for e in spending.energy if e.method != "none"))
 
 
-# Tables
-
-
 def grouped(caption: str, names: Sequence[str], groups: Sequence[Group], note: str = "") -> Table:
     """Groups with their sums."""
     rows = [(*(_named(k) for k in g.key), *_cells(g)) for g in groups]
@@ -354,63 +189,70 @@ def _over_time(spending: Spending) -> Section:
     return Section("time", "Over time", tables=[Table("Spent over time, by tier", columns, rows, columns[1:])])
 
 
-def when(label: str) -> str:
-    """A bucket's label as it is shown: of an hour the time of day."""
-    return label[5:16].replace("T", " ") if "T" in label else label
-
-
 def _break_even(c: Comparison) -> list[Section]:
-    if c.cloud is None or c.drivers is None or c.cloud_usd is None:
+    if c.cloud is None or c.drivers is None:
         return []
-    m, cloud_price = c.month, c.cloud.blended(c.month.output_share)
-    guess = bool(m.local_tokens)
-    rows = [
-        ("cloud", c.cloud.name, "$0.00", rate(cloud_price, estimated=guess), dollars(c.cloud_usd, estimated=guess), ""),
-    ]
-    if c.batch_usd is not None:
-        per = c.batch_usd * MILLION / m.tokens
-        text = _above(c.batch_break_even) if c.local.complete else "unknown"
-        rows.append(
-            ("cloud, batch", c.cloud.name, "$0.00", rate(per, estimated=guess), dollars(c.batch_usd, estimated=guess), text)
-        )
+    m, terms, guess = c.month, c.drivers.terms(), bool(c.month.local_tokens)
     estimated, partial = c.local.basis == "estimated", not c.local.complete
+    rows = [] if m.assumed else [("as run", _as_run(m), "", "", amount(c.paid), "")]
+    price = rate(terms.cloud_usd_per_million, estimated=guess)
+    rows.append(("cloud", c.cloud.name, "$0.00", price, dollars(c.cloud_usd, estimated=guess), ""))
+    if c.batch_usd is not None:
+        each, text = rate(c.batch_usd * MILLION / m.tokens, estimated=guess), _above(c.batch_break_even)
+        whole = dollars(c.batch_usd, estimated=guess)
+        rows.append(("cloud, batch", c.cloud.name, "$0.00", each, whole, "unknown" if partial else text))
     fixed = dollars(None if c.local.hardware_usd is None else c.local.hardware_usd + (c.local.idle_usd or 0))
     marginal = rate(c.local.usd_per_million, estimated=estimated)
-    at_volume = dollars(c.local_usd, estimated=estimated, at_least=partial)
-    rows.append(("local", "this machine", fixed, marginal, at_volume, _above(c.break_even) if c.local.complete else "unknown"))
+    whole = dollars(c.local_usd, estimated=estimated, at_least=partial)
+    rows.append(("local", "this machine", fixed, marginal, whole, "unknown" if partial else _above(c.break_even)))
     if c.hybrid_usd is not None:
-        each = None if c.local.usd_per_million is None else c.local.usd_per_million + m.fallback_share * cloud_price
-        what = f"local first, {percent(m.fallback_share)} to the cloud as well"
-        above = _above(c.hybrid_break_even) if c.local.complete else "unknown"
+        added = (
+            None
+            if c.local.usd_per_million is None
+            else c.local.usd_per_million + m.fallback_share * terms.cloud_usd_per_million
+        )
+        what, whole = (
+            f"local first, {percent(m.fallback_share)} to the cloud as well",
+            dollars(c.hybrid_usd, estimated=estimated, at_least=partial),
+        )
         rows.append(
             (
                 "hybrid",
                 what,
                 fixed,
-                rate(each, estimated=True),
-                dollars(c.hybrid_usd, estimated=True, at_least=partial),
-                above,
+                rate(added, estimated=estimated),
+                whole,
+                "unknown" if partial else _above(c.hybrid_break_even),
             )
         )
     columns = ["way", "with", "fixed, a month", "per million tokens", f"at {tokens(m.tokens)} tokens", "local wins above"]
-    note = f"Per million prompt tokens, each with {percent(m.output_share)} as many output tokens."
-    if c.capacity is not None:
-        note += f" This machine can read {tokens(c.capacity)} tokens a month."
+    note = f"Per million prompt tokens, with {percent(c.drivers.output_share)} as many output tokens in the cloud."
+    note += (
+        f" The cloud's price is what was paid in {m.label}: receipts, prompt cache and failed attempts." if c.as_paid else ""
+    )
+    note += " As run: requests and idle electricity, without the hardware." if m.local_tokens else ""
+    note += f" This machine can read {tokens(c.capacity)} tokens a month." if c.capacity is not None else ""
     found = [Section("breakeven", "Break-even", tables=[Table("The same month in each way", columns, rows, columns[2:], note)])]
-    if c.local.complete and c.break_even is not None and c.swings:
-        told = [(s.driver, _above(s.when_lower), _above(s.when_higher)) for s in c.swings]
-        lines = [line for line in told if line[1] != line[2]]
-        table = Table(
-            "The break-even when one of its numbers is lower or higher",
-            ["", "lower", "higher"],
-            lines,
-            ["lower", "higher"],
-            "What is not listed does not move it.",
-        )
-        at = f"Around {_above(c.hybrid_break_even)} tokens a month"
-        text = f"{at}, with {percent(m.fallback_share)} falling back to the cloud." if m.fallback_share else f"{at}."
-        found.append(Section("sensitivity", "What the break-even depends on", text, [table]))
-    return found
+    return [*found, *_sensitivity(c)]
+
+
+def _as_run(m: Month) -> str:
+    if not m.cloud_tokens or not m.local_tokens:
+        return "all of it here" if m.local_tokens else "all in the cloud"
+    return f"{percent(m.local_share)} read here"
+
+
+def _sensitivity(c: Comparison) -> list[Section]:
+    lines = [(s.driver, _above(s.when_lower), _above(s.when_higher)) for s in c.swings]
+    lines = [line for line in lines if line[1] != line[2]]
+    if not c.local.complete or c.break_even is None or not lines:
+        return []
+    caption, note = "The break-even when one of its numbers is lower or higher", "What is not listed does not move it."
+    table = Table(caption, ["", "lower", "higher"], lines, ["lower", "higher"], note)
+    share = c.month.fallback_share
+    fell = f", with {percent(share)} falling back to the cloud" if share else ""
+    text = f"Around {_above(c.hybrid_break_even)} tokens a month{fell}."
+    return [Section("sensitivity", "What the break-even depends on", text, [table])]
 
 
 def _above(even: Fraction | None) -> str:

@@ -15,6 +15,10 @@ LIST = Price(
 ENERGY = Price("energy", "the bill", rates='{"usd_per_kwh": "0.30", "pue": "1"}')
 UNKNOWN = Price("unknown", "no price for acme/my-model", "acme", "my-model")
 CACHED = Price("cached", "")
+ACME = (
+    "price.overrides=[{provider: acme, model: cloud, input_usd_per_million: '1.00', output_usd_per_million: '0',"
+    " source: the table, checked: '2026-11-23'}]"
+)
 _ids = itertools.count()
 
 

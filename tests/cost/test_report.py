@@ -11,17 +11,13 @@ from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
-from spent_rows import CACHED, NOW_US, UNKNOWN, cloud, document, local, measured, run, stretch
+from spent_rows import ACME, CACHED, NOW_US, UNKNOWN, cloud, document, local, measured, run, stretch
 
 from llmc.errors import UsageError
 from llmc.period import microseconds
-from llmc.report import cost_files, cost_focus, cost_page, cost_text, tables
+from llmc.report import cost_files, cost_focus, cost_page, cost_text, cost_words, tables
 from llmc.target import cost as target
 
-ACME = (
-    "price.overrides=[{provider: acme, model: cloud, input_usd_per_million: '1.00', output_usd_per_million: '0',"
-    " source: the table, checked: '2026-11-23'}]"
-)
 EXAMPLE = (ACME, "cost.cloud=acme/cloud", "price.hardware.maintenance_usd_per_month=50", "price.hardware.rent_usd_per_month=50")
 TARIFF = ("power.tariff_usd_per_kwh=0.30", "power.busy_watts=60")
 HOSTILE = "=cmd()|' /C calc'!A0 <script>alert(1)</script>\n![x](http://evil.example/x) WWW.evil.example a@evil.example \u202e@"
@@ -112,8 +108,8 @@ def test_without_a_sensor_nothing_is_called_measured(reported):
     found = reported(local(), document(tier="local"))
     tile = {t.label: t for t in found.tiles}["electricity"]
     assert (tile.value, tile.basis) == ("unknown", "unknown")
-    assert found.verdict.startswith(
-        "Which is cheaper cannot be said: what local work costs is not known here (hardware and electricity)"
+    assert found.verdict.endswith(
+        "what they cost here is not known (hardware and electricity), so which is cheaper cannot be said."
     )
     assert {t.label: t for t in found.tiles}["spent in this period"].value == "unknown"
     assert found.worth.comparison.local_usd is None
@@ -390,7 +386,7 @@ def test_the_same_ledger_gives_the_same_files(hostile):
     ],
 )  # fmt: skip
 def test_little_money_does_not_look_like_none(pico, text):
-    assert cost_text.precise(pico) == text
+    assert cost_words.precise(pico) == text
 
 
 @pytest.mark.parametrize(
@@ -401,7 +397,7 @@ def test_little_money_does_not_look_like_none(pico, text):
     ],
 )  # fmt: skip
 def test_tokens_for_people(count, text):
-    assert cost_text.tokens(count) == text
+    assert cost_words.tokens(count) == text
 
 
 def test_idle_electricity_is_spent_and_has_a_line_of_its_own(reported):
@@ -413,4 +409,4 @@ def test_idle_electricity_is_spent_and_has_a_line_of_its_own(reported):
 
 
 def test_a_small_share_is_not_shown_as_none():
-    assert [cost_text.percent(Fraction(n, 10_000)) for n in (0, 1, 5, 3333)] == ["0.0%", "<0.1%", "0.1%", "33.3%"]
+    assert [cost_words.percent(Fraction(n, 10_000)) for n in (0, 1, 5, 3333)] == ["0.0%", "<0.1%", "0.1%", "33.3%"]

@@ -31,7 +31,7 @@ def _(result: Costs, console: Console) -> None:
         for i in kept:
             right = table.columns[i] in table.numbers
             # A narrow head leaves room for names, which are what is wide.
-            head = "\n".join(textwrap.wrap(one_line(table.columns[i]), 12)) if right else one_line(table.columns[i])
+            head = "\n".join(textwrap.wrap(one_line(table.columns[i]), 9)) if right else one_line(table.columns[i])
             shown.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=right)
         for row in table.rows:
             shown.add_row(*(Text(one_line(row[i])) for i in kept))
