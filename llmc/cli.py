@@ -247,7 +247,10 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            wrapped()
+            if _split(arguments)[0] or any(word.lstrip("+~").startswith("hydra") for word in arguments):
+                wrapped()
+            else:
+                job(_composed(arguments))
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except SystemExit as end:
@@ -264,6 +267,20 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     if gone:
         raise gone[0]
     return max(codes, default=0)
+
+
+def _composed(overrides: list[str]) -> Any:  # noqa: ANN401 - a DictConfig
+    """What Hydra makes of them, and no more: ``hydra.main`` composes everything twice, the first time to learn its mode."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    with initialize_config_dir(str(CONF), version_base="1.3", job_name="llmc"):
+        config = compose("config", overrides, return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def _target_of(arguments: list[str]) -> str:

@@ -4,7 +4,7 @@ Unknown keys and wrong types are errors before anything is started. Numbers carr
 stands beside it in ``conf/``. Plain dataclasses: Hydra is only imported where they are registered and merged.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmc import state
@@ -492,10 +492,24 @@ def data(name: str) -> Any:  # noqa: ANN401 - as the file has it
 
 
 def typed(config: "DictConfig") -> RunConfig:
-    """The composed config as dataclasses. Merging it into the schema again refuses what ``+key=value`` slipped past it."""
+    """The composed config as dataclasses; a setting that ``+key=value`` slipped past the schema is refused."""
     from omegaconf import OmegaConf
 
-    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.to_container(config))
-    made = OmegaConf.to_object(merged)
+    if OmegaConf.get_type(config) is not RunConfig:
+        config = OmegaConf.merge(OmegaConf.structured(RunConfig), config)  # type: ignore[assignment]
+    made = OmegaConf.to_object(config)
     assert isinstance(made, RunConfig)
+    _refuse_unknown(made)
     return made
+
+
+def _refuse_unknown(made: Any, above: str = "") -> None:  # noqa: ANN401 - any of the dataclasses here
+    from omegaconf.errors import ConfigKeyError
+
+    known = {each.name for each in fields(made)}
+    for name, value in vars(made).items():
+        if name not in known:
+            raise ConfigKeyError(f"Key '{above}{name}' not in '{type(made).__name__}'")
+        for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
+            if is_dataclass(inner):
+                _refuse_unknown(inner, f"{above}{name}.{key}{'.' if key else ''}")

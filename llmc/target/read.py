@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmc import stats as counting
 from llmc import text, units, viewstore
@@ -15,8 +15,10 @@ from llmc.files import Restored, restore_files
 from llmc.report import html
 from llmc.report import why as why_page
 from llmc.schema import RunConfig
-from llmc.target.route import RouteReport
 from llmc.view import View
+
+if TYPE_CHECKING:
+    from llmc.target.route import RouteReport
 
 LISTED = 1000  # documents that `show` lists without id=
 
