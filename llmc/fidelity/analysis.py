@@ -18,7 +18,7 @@ from llmc.fidelity.pins import Pinned, passages, sections_named
 from llmc.fidelity.sentences import sentences
 from llmc.fidelity.spans import Span
 
-KEPT_TEXTS = 16  # a source and its candidate views, for a few documents at a time
+KEPT_TEXTS = 256  # a source and its candidate views, for the 64 documents that the largest batch has in work
 KEPT_CHARS = 6_000_000  # of all kept texts; an analysis kept 16 bytes per character (changelogs, tracemalloc)
 
 

@@ -6,6 +6,7 @@ of a German letter, which is all that is asked.
 
 import re
 import unicodedata
+from collections import Counter
 from functools import lru_cache
 
 from llmc.fidelity.policy import Policy
@@ -67,23 +68,23 @@ def _foreign(source: str, view: str, of_source: str) -> tuple[str, list[str]] | 
 
 def language_of(text: str) -> str:
     """ISO 639-1 code of the language whose function words are most frequent; empty when too few are seen."""
-    words = [word.lower() for word in _WORD.findall(_sample(text))]
-    seen = frozenset(words)
-    counts = {name: sum(word in known for word in words) for name, known in _SETS.items()}
+    words = Counter(map(str.lower, _WORD.findall(_sample(text))))
+    counts = {name: sum(words[word] for word in words.keys() & known) for name, known in _SETS.items()}
     best = max(counts, key=lambda name: counts[name])
     second = max(count for name, count in counts.items() if name != best)
     least = LEAST_WORDS if best == "en" else LEAST_WORDS_ELSEWHERE
-    enough = len(seen & _SETS[best]) >= least and counts[best] >= max(least, 0.1 * len(words)) and counts[best] >= 1.25 * second
+    different = len(words.keys() & _SETS[best])
+    enough = different >= least and counts[best] >= max(least, 0.1 * words.total()) and counts[best] >= 1.25 * second
     return best if enough else ""
 
 
 def script(text: str) -> str:
     """Unicode name of the script of most letters: LATIN, CYRILLIC, CJK, ARABIC, ...; empty without letters."""
     counts: dict[str, int] = {}
-    for letter in _sample(text):
+    for letter, times in Counter(_sample(text)).items():
         if letter.isalpha():
             name = _script_of(letter)
-            counts[name] = counts.get(name, 0) + 1
+            counts[name] = counts.get(name, 0) + times
     return max(counts, key=lambda name: counts[name]) if counts else ""
 
 

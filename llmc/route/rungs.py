@@ -95,6 +95,10 @@ def _rung(config: RunConfig, name: str) -> Rung:
     )
     own = {key: value for key in ("model", "engine", "backend", "quant") if (value := getattr(special, key)) is not None}
     rung = Rung(name, replace(config, profile=profile, **own))
+    if (
+        special.quant is None and config.quant.gguf not in rung.config.model.files
+    ):  # asked for of another model: this has its own
+        rung = replace(rung, config=replace(rung.config, quant=replace(config.quant, name="auto", gguf=None)))
     if not rung.local:
         openai.check(rung.config)
     return replace(rung, absent=_absent(rung))
@@ -120,14 +124,15 @@ def tiers(
     meter = meter or Unmetered()
     made: list[Tier] = []
     for rung in rungs(config):
+        given = rung.name == "local" and bool(deployed or why_not_deployed)
+        if not given and (rung.absent or (rung.name == "local" and _absent(rung))):
+            continue
         tier = _tier(rung, meter)
-        if rung.name == "local" and (deployed or why_not_deployed):
+        if given:
             tier.why_closed = "" if deployed else why_not_deployed
             if deployed:
                 named = "" if rung.config.engine.needs_file else tier.model_digest  # a file that is not known stays unknown
                 tier.engine, tier.model_digest = deployed, deployed.model_digest or named
-        elif rung.absent or (rung.name == "local" and _absent(rung)):
-            continue
         elif rung.local and rung.config.engine.needs_file:
             tier.open = _fitting(tier.open, rung, made)
         made.append(tier)

@@ -196,8 +196,9 @@ class Ladder:
             )
             if not verdict.passed:
                 return None
-            facts = (*bind(source, kept.text), *_keys(source, [quote for quote in kept.keys if quote in source]))
-            left_out = tuple(fidelity.left_out(source, kept.text, self.policy)[:MAX_LEFT_OUT])
+            bound = await asyncio.to_thread(bind, source, kept.text)
+            facts = (*bound, *_keys(source, [quote for quote in kept.keys if quote in source]))
+            left_out = tuple((await asyncio.to_thread(fidelity.left_out, source, kept.text, self.policy))[:MAX_LEFT_OUT])
             view = View(kept.kind, kept.text, tokens, kept.tokens, facts, left_out, verdict, (*steps, last))
         if tier:
             self._note_reuse(tier, document, kept, last)
@@ -230,8 +231,8 @@ class Ladder:
         return int(min(self.view.max_tokens, max(source_tokens / self.view.target_ratio, floor)))
 
     async def _view(self, kind: str, text: _Text, content: str, verdict: Verdict, keys: tuple[BoundFact, ...] = ()) -> View:
-        left_out = tuple(fidelity.left_out(text.source, content, self.policy)[:MAX_LEFT_OUT])
-        facts = (*bind(text.source, content), *keys)
+        left_out = tuple((await asyncio.to_thread(fidelity.left_out, text.source, content, self.policy))[:MAX_LEFT_OUT])
+        facts = (*await asyncio.to_thread(bind, text.source, content), *keys)
         return View(kind, content, text.tokens, await self.tokens(content), facts, left_out, verdict, tuple(text.attempts))
 
     async def _gist(self, text: _Text) -> View | None:
@@ -338,7 +339,9 @@ class Ladder:
         """The text with its must-keep facts, within the budget: sentences from the end make room for them."""
         chars_per_token = len(source) / max(1, source_tokens)
         reserve = 0  # for the count of what is left out, known only once the rest is
-        pinned = [fact.text for fact in fidelity.left_out(source, content, self.policy) if fact.kind in fidelity.WHOLE]
+        # Off the loop, as all that reads a text closely: here the source is analysed, which takes some milliseconds a page.
+        left_out = await asyncio.to_thread(fidelity.left_out, source, content, self.policy)
+        pinned = [fact.text for fact in left_out if fact.kind in fidelity.WHOLE]
         room = await self.tokens("\n".join(pinned)) if pinned else 0
         for _ in range(6):
             fitting = await self._fit(content, budget - reserve - room)
