@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a provider would be asked for one document."""
+    """What a provider would be asked for one document, all tokens estimated."""
 
     provider: str
     model: str
     prompt_tokens: int
+    """Of a request, on average: a document that is too long for one is read in several."""
     answer_tokens: int
     most_answer_tokens: int
     attempts: int
     """The most it is asked for one document."""
+    more_requests: int = 0
+    """For all documents together, beyond one for each, in one attempt: the further chunks of long ones."""
+    probe: tuple[int, int] | None = None
+    """Tokens of the request that asks what can be told from a view alone, and of its longest answer; None: none is asked."""
 
 
 def preflight(config: "RunConfig", documents: int, asked: Asked) -> str:
@@ -40,11 +45,16 @@ def preflight(config: "RunConfig", documents: int, asked: Asked) -> str:
     whom = f"{asked.provider}/{asked.model}"
     if once.pico is None or most is None:
         return "; ".join([f"{whom}: no price is known ({once.price.price_source})", *_short(config, asked, documents, 0)])
-    first, last = once.pico * documents, most * documents * asked.attempts
+    requests = documents + asked.more_requests
+    probing = prices.at_most(asked.provider, asked.model, *asked.probe, now) if asked.probe else 0
+    first = once.pico * requests
+    last = (most * requests + (probing or 0) * documents) * asked.attempts
     flag = f", not at the {once.price.variant} price, which is not known" if once.price.variant_matched is False else ""
+    more = f" (long ones in {requests} requests together)" if asked.more_requests else ""
+    probes = " and their probes" if asked.probe else ""
     said = (
-        f"{whom}: about {_fine(first)} if every document goes there once, at most {_fine(last)} with "
-        f"{asked.attempts} attempts each (estimated tokens, {once.price.price_source}{flag})"
+        f"{whom}: about {_fine(first)} if every document goes there once{more}, at most {_fine(last)} with "
+        f"{asked.attempts} attempts each{probes} (estimated tokens, {once.price.price_source}{flag})"
     )
     return "; ".join([said, *_short(config, asked, documents, first)])
 

@@ -1,7 +1,8 @@
 """llmc compress: documents into an archive, each with a view that passed the check."""
 
 import shlex
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,8 +28,8 @@ from llmc.schema import BudgetConfig, RunConfig
 from llmc.stats import Stats
 from llmc.target import doctor
 from llmc.target.deploy import Deployed
-from llmc.view import prompt
-from llmc.view.gist import answer_tokens
+from llmc.view import probing, prompt
+from llmc.view.gist import answer_tokens, chunks_at_most
 from llmc.view.ladder import ESTIMATED_BYTES_PER_TOKEN, Ladder, as_written
 from llmc.view.reuse import Reuse
 
@@ -235,30 +236,53 @@ def _heading(config: RunConfig, ladder: Ladder, why_not: str) -> str:
 def _plan(chosen: Selection, output: Path, config: RunConfig) -> str:
     if chosen.input == "-":
         return f"store standard input in {output}"
-    documents = size = 0
+    sizes = array("q")
     for document in chosen:
-        documents += 1
+        sizes.append(0)
         try:
             with document.open() as file:
                 while piece := file.read(MEMORY_BYTES):
-                    size += len(piece)
+                    sizes[-1] += len(piece)
         except OSError:
             chosen.skipped["unreadable"] += 1
+    documents, size = len(sizes), sum(sizes)
     skipped = "".join(f", {n} {what} skipped" for what, n in chosen.skipped.items())
     what = f"store {units.many(documents, 'document')}, {units.size(size)}, in {output} with {config.codec.name}"
-    return "; ".join([f"{what}; view={config.view.name}{skipped}", *_prices(config, documents, size)])
+    return "; ".join([f"{what}; view={config.view.name}{skipped}", *_prices(config, sizes)])
 
 
-def _prices(config: RunConfig, documents: int, size: int) -> Iterator[str]:
-    """What the rungs of others may cost for so many documents of so many bytes in all."""
+def _prices(config: RunConfig, sizes: Sequence[int]) -> Iterator[str]:
+    """What the rungs of others may cost for documents of so many bytes."""
+    documents = len(sizes)
     if not documents or not config.view.needs_engine:
         return
-    source_tokens = size // ESTIMATED_BYTES_PER_TOKEN // documents
-    prompt_tokens = source_tokens + len(prompt.SYSTEM + prompt.USER) // ESTIMATED_BYTES_PER_TOKEN
+    source_tokens = sum(sizes) // ESTIMATED_BYTES_PER_TOKEN // documents
+    instructions = len(prompt.SYSTEM + prompt.USER) // ESTIMATED_BYTES_PER_TOKEN
     budget = int(min(config.view.max_tokens, max(source_tokens / config.view.target_ratio, config.view.min_tokens)))
     for rung in rungs.rungs(config):
         if not rung.local and not rung.absent:
             provider = rung.config.provider
             attempts = min(config.view.attempts, 2)
             most = answer_tokens(budget) + provider.reasoning_tokens
-            yield preflight(config, documents, Asked(provider.name, provider.model, prompt_tokens, budget, most, attempts))
+            room = max(64, provider.context_tokens - instructions - answer_tokens(budget))
+            requests = sum(chunks_at_most(size // ESTIMATED_BYTES_PER_TOKEN, room) for size in sizes)
+            asked = Asked(
+                provider.name,
+                provider.model,
+                source_tokens * documents // requests + instructions,
+                budget * documents // requests,
+                most,
+                attempts,
+                more_requests=requests - documents,
+                probe=_probe(config, budget, provider.reasoning_tokens),
+            )
+            yield preflight(config, documents, asked)
+
+
+def _probe(config: RunConfig, budget_tokens: int, reasoning_tokens: int) -> tuple[int, int] | None:
+    """Tokens of the blanks of one view and of their answers, at most."""
+    blanks = Policy.of(config.policy).probes  # each is a sentence of the view
+    if not blanks:
+        return None
+    read = len(probing.SYSTEM) // ESTIMATED_BYTES_PER_TOKEN + budget_tokens * (1 + blanks)
+    return read, probing.answer_tokens(blanks) + reasoning_tokens

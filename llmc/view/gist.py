@@ -16,6 +16,7 @@ from llmc.view import prompt
 WORDS_PER_TOKEN = 0.7  # English prose; asking for words is the only length models can follow
 CHARS_PER_TOKEN = 5  # the schema's limit on a summary; a little above English prose, so that it rarely acts
 MAX_CUTS = 3  # an eighth of what was thought to fit, and it still does not: something else is wrong
+CHUNK_SHARE = 0.9  # of the room that a chunk is meant to fill: some passages are denser than the average
 JSON_TOKENS = 48  # braces, keys, quotes, indentation
 
 
@@ -107,6 +108,11 @@ def answer_tokens(share: int) -> int:
     return int((share * CHARS_PER_TOKEN + prompt.MAX_FACTS * prompt.MAX_FACT_CHARS) / 2.5) + JSON_TOKENS
 
 
+def chunks_at_most(source_tokens: int, room_tokens: int) -> int:
+    """Into how many chunks a text is cut, where its sentences are short against the room."""
+    return 1 if source_tokens <= room_tokens else -(-source_tokens // int(room_tokens * CHUNK_SHARE))
+
+
 def _whole(summary: str) -> str:
     """A summary that the schema's limit cut, without its last, broken sentence."""
     end = max(summary.rfind(mark) for mark in (". ", "! ", "? ", "。"))
@@ -118,7 +124,7 @@ async def _chunks(source: str, source_tokens: int, room_tokens: int, asking: Ask
     if source_tokens <= room_tokens:
         yield source
         return
-    target_chars = int(len(source) * room_tokens / source_tokens * 0.9)
+    target_chars = int(len(source) * room_tokens / source_tokens * CHUNK_SHARE)
     ends = [span.end for span in analyse(source).sentences]
     start = 0
     while start < len(source):

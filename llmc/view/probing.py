@@ -31,6 +31,10 @@ class Probed:
     output_tokens: int = 0
 
 
+def answer_tokens(blanks: int) -> int:
+    return JSON_TOKENS + blanks * TOKENS_PER_ANSWER
+
+
 def messages(view: str, asked: list[Probe]) -> list[Message]:
     lines = "\n".join(f"{n}. {probe.sentence}" for n, probe in enumerate(asked, 1))
     user = f"<text>\n{view}\n</text>\nWhat belongs in each {BLANK}? One short answer for each.\n{lines}"
@@ -52,7 +56,7 @@ async def probe(source: str, view: str, policy: Policy, asking: Asking, *, seed:
     generation = await asking.generate(
         prompt,
         prompt_tokens=await asking.count_prompt_tokens(prompt),
-        max_tokens=JSON_TOKENS + len(asked) * TOKENS_PER_ANSWER,
+        max_tokens=answer_tokens(len(asked)),
         schema=schema(len(asked)),
         temperature=0.0,
         seed=seed,

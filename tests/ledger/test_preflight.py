@@ -26,6 +26,14 @@ def test_the_cost_of_asking_once_and_of_asking_as_often_as_may_be(config, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_at_most_counts_the_chunks_of_long_documents_and_the_probes(config):
+    more = Asked("openai", "gpt-4o-mini", 1000, 100, 300, 2, more_requests=5_000, probe=(400, 100))
+    said = preflight(config(), 10_000, more)
+    # a request is at most $0.00033, a probe $0.00012: (15,000 x 33 + 10,000 x 12) x 2 attempts
+    assert "about $3.15 if every document goes there once (long ones in 15000 requests together), at most $12.30" in said
+    assert "with 2 attempts each and their probes" in said
+
+
 def test_budgets_that_would_not_last_are_named_with_what_is_used_of_them(config, tmp_path):
     with Ledger.open(tmp_path / "l.sqlite3") as ledger:
         ledger.start(run())
@@ -62,5 +70,10 @@ def test_the_plan_of_compress_says_it(llmc_inside, corpus, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "not used")
     words = ["compress", f"input={corpus}", "output=o.llmc", "profile=cloud", "provider=openai", "dry_run=true"]
     assert "if every document goes there once" in llmc_inside(*words).ok().stdout
+    (llmc_inside.cwd / "long.txt").write_text("The lease was renewed until 2029. " * 20_000)  # 170,000 tokens
+    assert "long ones" not in llmc_inside(*words).ok().stdout
+    words[1] = "input=long.txt"
+    assert "(long ones in 2 requests together)" in llmc_inside(*words, "provider.context_tokens=128000").ok().stdout
+    assert "attempts each and their probes" in llmc_inside(*words, "policy.probes=2").ok().stdout
     assert "goes there" not in llmc_inside(*words, "view=extract").ok().stdout
     assert not (llmc_inside.cwd / "o.llmc").exists()

@@ -142,3 +142,33 @@ def test_a_run_that_ends_waits_for_no_other_try(llmc, fake, tmp_path, stopped_by
     _, said = process.communicate(timeout=60)
     assert process.returncode == (130 if stopped_by == "Ctrl-C" else 3), said
     assert "0.txt" not in views(llmc.cwd / "a.llmc")
+
+
+@pytest.mark.parametrize(("adaptive", "least", "most"), [("true", 3, 6), ("false", 1, 1)])
+def test_an_adaptive_rung_asks_more_at_once_as_far_as_its_batch_and_a_fixed_one_never(
+    llmc_inside, fake, tmp_path, adaptive, least, most
+):
+    llmc = llmc_inside
+    write(llmc.cwd / "in", 40)
+    server = fake("cloud", "--lengths", "--service-seconds", 0.1)
+    words = ["compress", "input=in", "output=a.llmc", "profile=cloud", *cloud_words(server.url), f"profile.adaptive={adaptive}"]
+    words += ["profile.ladder=[cloud]", "profile.rungs.cloud.concurrency=1", "profile.rungs.cloud.batch=6", "similarity=null"]
+    llmc(*words, env={"FAKE_API_KEY": "x" * 12, "LLMC_HOME": str(tmp_path / "home")}).ok()
+    together = [line["in_flight"] for line in server.log]
+    assert least <= max(together) <= most
+
+
+def test_an_adaptive_rung_gives_way_to_a_server_that_says_it_has_too_much(llmc_inside, fake, tmp_path):
+    """Two slots and room for one more: beyond three at once it answers 429. A fixed rung asks in vain again and again."""
+    llmc = llmc_inside
+    write(llmc.cwd / "in", 20)
+    asked = {}
+    for adaptive in ("true", "false"):
+        server = fake("cloud", "--lengths", "--service-seconds", 0.3, "--slots", 2, "--queue", 1, "--retry-after", 0.03)
+        words = ["compress", "input=in", f"output={adaptive}.llmc", "profile=cloud", *cloud_words(server.url)]
+        words += ["profile.ladder=[cloud]", f"profile.adaptive={adaptive}", "similarity=null", "profile.patience.tries=200"]
+        words += ["profile.rungs.cloud.concurrency=12", "profile.rungs.cloud.batch=24"]
+        llmc(*words, env={"FAKE_API_KEY": "x" * 12, "LLMC_HOME": str(tmp_path / adaptive)}).ok()
+        assert {view.kind for view in views(llmc.cwd / f"{adaptive}.llmc").values()} == {"gist"}
+        asked[adaptive] = len(server.log)
+    assert asked["true"] < asked["false"]

@@ -139,3 +139,12 @@ def test_weights_that_an_engine_holds_itself_go_by_their_name(composed):
         for name in ("qwen", "gemma")
     ]
     assert len({*digests, ""}) == 3
+
+
+def test_the_quantisation_that_is_asked_for_holds_for_other_models_that_have_it(configured):
+    words = ["model@profile.rungs.gemma.model=gemma_270m", "profile.ladder=[local,gemma,qwen]"]
+    config = configured("model=smollm", "quant=q4_1", *words)
+    here(config, "gemma")
+    assert [str(tier.identity) for tier in rungs.tiers(config)] == ["gemma-3-270m q4_k_m cpu (embedded)"]
+    quants = {rung.name: rung.identity.quant for rung in rungs.rungs(configured("model=llama", "quant=q8_0", *words))}
+    assert quants == {"local": "q8_0", "gemma": "q4_k_m", "qwen": "q8_0"}
