@@ -62,6 +62,8 @@ class ModelConfig:
     window_layers: int = 0
     """Of the layers, those that see only the last ``window_tokens`` tokens."""
     window_tokens: int = 0
+    bfloat16: bool = False
+    """float16 is too coarse for it: vLLM wants a GPU that has bfloat16."""
     languages: list[str] = field(default_factory=list)
     files: dict[str, ModelFile] = MISSING
     path: str | None = None
@@ -99,6 +101,8 @@ class EngineConfig:
     cloud: bool = False
     """Somebody else runs it: ``provider=`` says who, and no weights are needed here."""
     backends: list[str] = field(default_factory=list)
+    takes: list[str] = field(default_factory=list)
+    """Of the settings below, those that reach the server it starts; to set another is an error."""
     package: str | None = None
     needs_file: bool = True
     """It serves a GGUF file that ``llmc pull`` fetches; False: it fetches or holds its own weights."""

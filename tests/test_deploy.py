@@ -1,6 +1,7 @@
 """llmc deploy, status, logs and stop as commands: servers that stay, are watched, killed, and stopped."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -126,7 +127,7 @@ def test_two_names_run_side_by_side_and_are_stopped_one_by_one(llmc_inside, dire
     assert [s["state"] for s in direct.status()] == ["ready", "ready"]
     message, hint = llmc_inside("stop").usage()
     assert message == "there are 2 servers: one, two"
-    assert hint == "llmc stop name=…, or name='*' for all"
+    assert hint == "llmc stop name=one, or all: llmc stop name='*'"
     direct.stop("name=one")
     assert [s["name"] for s in direct.status()] == ["two"]
     assert llmc_inside("status", "name=one").usage(1) == ("no server is called one", "there is two")
@@ -196,7 +197,9 @@ def test_a_gpu_that_was_asked_for_and_not_used_is_a_failure_and_nothing_stays(di
     assert caught.value.message == (
         "backend=cuda was asked for, but smollm2-135m-instruct is on the CPU: CPU KV cache size: 46,592 tokens"
     )
-    assert caught.value.hint == "llmc doctor backend=cuda; or backend=cpu, or allow_cpu=true"
+    program = next(word for word in vllm if word.startswith("engine.binary="))
+    asked = f"engine=vllm backend=cuda quant=none profile.concurrency=1 profile.slot_context_tokens=512 {program}"
+    assert caught.value.hint == f"llmc doctor {asked}; or accept it: llmc deploy {asked} allow_cpu=true"
     assert records.everything() == []
     assert direct.deploy("backend=cuda", "allow_cpu=true", *vllm)["gpu_share"] == 0
     direct.stop()
@@ -453,3 +456,77 @@ def test_an_ollama_that_runs_is_used_and_none_is_started(direct, ollama, fake, m
     assert direct.deploy(*ollama)["ours"] is False
     assert direct.stop()[0]["outcome"] == "unloaded"
     assert server.process.poll() is None
+
+
+def test_a_gguf_file_of_ones_own_is_given_to_ollama_once_and_served(llmc_inside, servers, fake, tmp_path):
+    file = tmp_path / "my model.gguf"
+    file.write_bytes(b"GGUF" + bytes(5000))
+    name = f"llmc-qwen2.5-7b-instruct:{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    server = fake("ollama_server")
+    words = (
+        "deploy",
+        "engine=ollama",
+        f"engine.url={server.url}",
+        f"model.path={file}",
+        "model=qwen",
+        "backend=vulkan",
+        *SMALL,
+    )
+    planned = dict(llmc_inside(*words, "dry_run=true").ok().json["steps"])
+    assert planned["pull"] == f"have {server.url} take {file}"
+    assert llmc_inside(*words).ok().json["model"] == name
+    llmc_inside(*words).ok()
+    sent = [line["body"] for line in server.log if line["path"].startswith("/api/blobs/") and line["method"] == "POST"]
+    assert sent == [5004]
+
+
+def test_video_memory_in_use_is_the_models_the_cards_or_said_to_be_unknown(run_config, servers, fake, tmp_path):
+    from llmc.machine import Host
+
+    url = fake("ollama_server", "--has", "m:latest").url
+    shared = {"model_digest": "", "slots": 1, "slot_context_tokens": 512, "ours": False}
+    Direct(run_config).deploy(
+        "engine=ollama", f"engine.url={url}", "model=qwen", "+model.ollama.q4_k_m=m", "backend=vulkan", "name=a", *SMALL
+    )
+    records.write(records.Record("b", "llama_server", "m", backend="vulkan", url="http://127.0.0.1:9", **shared))
+    records.write(records.Record("c", "llama_server", "m", backend="cpu", url="http://127.0.0.1:9", **shared))
+    device = tmp_path / "sys" / "class" / "drm" / "renderD128" / "device"
+    device.mkdir(parents=True)
+    for name, text in (("vendor", "0x1002"), ("mem_info_vram_total", 1 << 34), ("mem_info_vram_used", 3 << 30)):
+        (device / name).write_text(str(text))
+    host = Host(root=tmp_path, environ={"PATH": ""})
+    a, b, c = sample(run_config("target=status"), None, host=host).servers
+    assert (a.vram.used_bytes, a.vram.source, a.activity.loaded) == (98_362_432, "/api/ps, of this model", True)
+    assert (b.vram.used_bytes, b.vram.total_bytes) == (3 << 30, 1 << 34)
+    assert b.vram.source == "drm, all of AMD GPU"
+    assert c.vram is None
+    (device / "mem_info_vram_used").unlink()
+    unknown = sample(run_config("target=status"), None, host=host).servers[1].vram
+    assert (unknown.used_bytes, unknown.source) == (None, "neither the driver nor nvidia-smi tells")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (
+            ["engine=vllm", "model=qwen", "quant=none", "backend=cpu", "engine.flash_attention='on'"],
+            "engine=vllm: engine.flash_attention does not reach it; engine=llama_server or engine=ollama would take it",
+            "llmc deploy model=qwen engine=vllm backend=cpu quant=none",
+        ),
+        (
+            ["engine=embedded", "engine.url=http://127.0.0.1:9"],
+            "engine=embedded: engine.url does not reach it; engine=llama_server or engine=ollama or engine=vllm would take it",
+            "llmc deploy engine=embedded",
+        ),
+        (
+            ["engine=llama_server", "engine.url=http://127.0.0.1:9", "engine.threads=2"],
+            "engine.url=http://127.0.0.1:9 is a server that runs already: engine.threads does not reach it; "
+            "engine=embedded or engine=llama_server would take it",
+            "llmc deploy engine=llama_server engine.url=http://127.0.0.1:9",
+        ),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(run_config, words, message, hint):
+    with pytest.raises(UsageError) as caught:
+        deploying.check(run_config("target=deploy", *words))
+    assert (caught.value.message, caught.value.hint) == (message, hint)

@@ -81,6 +81,10 @@ class Activity:
     output_tokens_total: int | None = None
     """Since it started: two samples give a rate."""
     kv_used_share: float | None = None
+    loaded: bool | None = None
+    """Whether the model is in memory; None for a server that always has it there."""
+    vram_bytes: int | None = None
+    """Of video memory, what the model and its cache hold."""
 
 
 class Engine(Protocol):

@@ -16,13 +16,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from llmc.engine import Generation, Health, Message
+from llmc.engine import Activity, Generation, Health, Message
 from llmc.engine._http import PROBE_SECONDS, ModelServer, refusal
 from llmc.errors import ContextOverflow, EngineBusy, EngineError, EngineUnavailable, PullError
 from llmc.model.download import Limits
@@ -30,6 +31,7 @@ from llmc.model.download import Limits
 DEFAULT_PORT = 11434
 BYTES_PER_TOKEN = 4.0  # English prose, until an answer has shown what it is here
 TEMPLATE_TOKENS = 8  # a chat template's words around one message
+CHUNK_BYTES = 1 << 20
 LIMITS = Limits(stall_seconds=60)  # Ollama itself starts a part again after 30 s without a byte
 VERIFY_SECONDS = 900  # of one silent line: 40 GB from a slow disk
 _FINAL = re.compile(  # what another try of a pull cannot mend
@@ -111,6 +113,11 @@ class OllamaServer(ModelServer):
 
     async def models(self) -> list[str]:
         return [each.name for each in await self.installed()]
+
+    async def activity(self) -> Activity:
+        """It counts nothing; where the model is, it says."""
+        found = await self.running(self.model_id) if self.model_id else None
+        return Activity(loaded=found is not None, vram_bytes=found.vram_bytes if found else 0)
 
     async def find(self, tag: str) -> Installed | None:
         wanted = full_name(tag).lower()
@@ -222,6 +229,36 @@ class OllamaServer(ModelServer):
 
     async def count_prompt_tokens(self, messages: Sequence[Message]) -> int:
         return sum([await self.count_tokens(m.content) + TEMPLATE_TOKENS for m in messages])
+
+    async def give(self, tag: str, file: Path, sha256: str, on_bytes: Callable[[int, int], None]) -> Installed:
+        """Put a GGUF file of ours into its store under a name, without asking any library; what it has, is not sent again.
+
+        ``POST /api/blobs/sha256:DIGEST`` takes the bytes and refuses others; ``/api/create`` makes a model of them.
+        """
+        blob, size = f"/api/blobs/sha256:{sha256}", file.stat().st_size
+        answer = await self._connection().head(blob, timeout=PROBE_SECONDS)
+        if answer.status_code == 404:
+
+            async def pieces() -> AsyncIterator[bytes]:
+                sent = 0
+                with file.open("rb") as source:
+                    while piece := source.read(CHUNK_BYTES):
+                        yield piece
+                        sent += len(piece)
+                        on_bytes(sent, size)
+
+            headers = {"Content-Length": str(size)}
+            try:
+                answer = await self._connection().post(blob, content=pieces(), headers=headers, timeout=VERIFY_SECONDS)
+            except httpx.HTTPError as error:
+                raise PullError(f"{file} could not be given to {self.url}: {error or type(error).__name__}") from error
+        if answer.status_code >= 400:
+            raise refusal(answer, f"{self.url}{blob}")
+        body = {"model": tag, "files": {file.name: f"sha256:{sha256}"}, "stream": False}
+        said = await self._request("POST", "/api/create", body, timeout=VERIFY_SECONDS)
+        if said.get("status") != "success" or (found := await self.find(tag)) is None:
+            raise PullError(f"{self.url} could not make a model of {file}: {said.get('error') or said}")
+        return found
 
     async def pull(
         self, tag: str, on_bytes: Callable[[int, int], None] = lambda have, total: None, limits: Limits = LIMITS

@@ -19,7 +19,8 @@ from llmc.engine._http import LlamaServer
 from llmc.engine._local import LocalEngine
 from llmc.engine._process import Child
 from llmc.errors import EngineUnavailable, UsageError
-from llmc.schema import RunConfig
+from llmc.machine import advice
+from llmc.schema import RunConfig, option_name
 
 
 class Embedded(LocalEngine):
@@ -67,7 +68,10 @@ class Embedded(LocalEngine):
         if importlib.util.find_spec("xllamacpp") is None:
             raise EngineUnavailable("the embedded engine needs the package xllamacpp", hint="pip install 'llmc-cli[embedded]'")
         if not self.weights.is_file():
-            raise EngineUnavailable(f"the weights {self.weights} are not there", hint="llmc pull")
+            raise EngineUnavailable(
+                f"the weights {self.weights} are not there",
+                hint=f"llmc pull model={option_name('model', self.model) or self.model}",
+            )
         self._child = Child("embedded", self.command(), start_timeout_seconds=self._start_timeout_seconds)
         self._server = LlamaServer(
             str(self._child.said["url"]),
@@ -105,7 +109,9 @@ class Embedded(LocalEngine):
 
 def create(config: RunConfig, *, weights: Path | None, model_digest: str) -> Embedded:
     if weights is None:
-        raise UsageError("engine=embedded needs the model's weights as a GGUF file", hint="llmc pull")
+        raise UsageError(
+            "engine=embedded needs the model's weights as a GGUF file", hint=advice.command(config, {}, target="pull")
+        )
     return Embedded(
         weights,
         model=config.model.name,

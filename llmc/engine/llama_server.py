@@ -17,6 +17,7 @@ from llmc.engine._http import LlamaServer, ModelServer
 from llmc.engine.embedded import idle_cores
 from llmc.engine.served import Served
 from llmc.errors import EngineUnavailable, UsageError
+from llmc.machine import advice
 from llmc.machine.fit import KV_BITS
 from llmc.schema import RunConfig
 
@@ -108,7 +109,7 @@ class LlamaServerEngine(Served):
             seen = ", ".join(f"{d.name} ({d.description})" for d in found) or "none"
             raise EngineUnavailable(
                 f"{program} sees no {backend} device; it sees {seen}",
-                hint=f"llmc doctor backend={backend}; or backend=cpu, or allow_cpu=true",
+                hint=f"{self._doctor()}; or on the processor: {advice.command(self.config, {'backend': 'cpu'})}",
             )
         left = [str(round(d.total_mib * (1 - self.config.engine.gpu_memory_fraction))) for d in mine]
         return ["--device", ",".join(d.name for d in mine), "--fit-target", ",".join(left)]

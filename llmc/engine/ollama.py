@@ -21,6 +21,9 @@ from llmc.engine._ollama import DEFAULT_PORT, OllamaServer, address, full_name
 from llmc.engine.records import Record
 from llmc.engine.served import Served, once
 from llmc.errors import EngineError, EngineUnavailable, LlmcError, UsageError
+from llmc.machine import advice
+from llmc.model import Weights, weights
+from llmc.model.sources import here
 from llmc.schema import RunConfig
 
 KV_TYPES = ("f16", "q8_0", "q4_0")
@@ -37,9 +40,12 @@ class Ollama(Served):
 
     def __init__(self, config: RunConfig, *, weights: Path | None, model_digest: str) -> None:
         super().__init__(config, weights=None, model_digest=model_digest)
-        self.model = full_name(tag(config))
+        self.model = self._name()
         # Shared with every client: a request with another context would have the model loaded again.
         self._options = {"num_ctx": self.slot_context_tokens, **({"num_gpu": 0} if config.backend.name == "cpu" else {})}
+
+    def _name(self) -> str:
+        return full_name(tag(self.config))
 
     def install_hint(self) -> str:
         return DOWNLOAD
@@ -113,7 +119,7 @@ class Ollama(Served):
         if found is None:
             raise EngineUnavailable(
                 f"{server.url} does not have {self.model}",
-                hint=f"llmc pull with the same options, or: ollama pull {self.model}",
+                hint=f"{advice.command(self.config, {}, target='pull')}, or: ollama pull {self.model}",
             )
         if found.remote_host and self.config.profile.offline:
             raise LlmcError(
@@ -147,6 +153,9 @@ class Ollama(Served):
 class _Bare(Ollama):
     """The server without a model: to pull one."""
 
+    def _name(self) -> str:
+        return ""  # a file of one's own has none yet
+
     async def ready(self, server: ModelServer) -> None:
         """It answers: that is all that is wanted."""
 
@@ -164,6 +173,11 @@ def serving(config: RunConfig) -> Iterator[OllamaServer]:
         server = engine.server
         assert isinstance(server, OllamaServer)
         yield server
+
+
+def own_file(config: RunConfig) -> Weights | None:
+    """A GGUF file that is to be served instead of what Ollama's library has."""
+    return weights(config) if config.model.path or config.model.url else None
 
 
 def starts(config: RunConfig) -> bool:
@@ -190,7 +204,15 @@ def quantisation(config: RunConfig) -> str:
 
 
 def tag(config: RunConfig) -> str:
-    """The model's name in Ollama's library; UsageError when it is not there in this quantisation."""
+    """The model's name for Ollama: in its library, or of a file of one's own, which is called by its sha256.
+
+    UsageError when the library does not have it in this quantisation.
+    """
+    if own := own_file(config):
+        found = here(own)
+        if found is None and not config.dry_run:
+            raise EngineUnavailable(f"{own.path} has not been given to Ollama", hint=advice.command(config, {}, target="pull"))
+        return f"llmc-{config.model.name}:{found.sha256[:12] if found else 'its-sha256'}"
     tags, quant = config.model.ollama, quantisation(config)
     if quant not in tags:
         what = f"{config.model.name} as {quant.upper()}" if quant else config.model.name

@@ -29,12 +29,22 @@ from llmc.engine._http import ModelServer
 from llmc.engine._local import LocalEngine
 from llmc.engine.records import Record
 from llmc.errors import EngineUnavailable, LlmcError, UsageError
+from llmc.machine import advice
 from llmc.schema import RunConfig
 
 FOUND_SECONDS = 1.0  # for a server on its usual port to say what it has
 VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES")
 _LEFT_RUNNING: list[subprocess.Popen[bytes]] = []  # servers that stay; a Popen that is dropped complains
 _SECRETS = ("_API_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_SECRET_ACCESS_KEY")
+_MENDING: dict[str, tuple[str, dict[str, str]]] = {  # by the kind of cause: the target, and what is to be changed
+    "port": ("deploy", {"engine.port": ""}),
+    "missing": ("pull", {}),
+    "damaged": ("pull", {"force": "true"}),
+    "memory": ("doctor", {}),
+    "kernels": ("deploy", {"backend": "vulkan"}),
+    "driver": ("doctor", {}),
+    "option": ("deploy", {"dry_run": "true"}),
+}
 S = TypeVar("S", bound=ModelServer)
 T = TypeVar("T")
 
@@ -167,12 +177,12 @@ class Served(LocalEngine):
         if placement.gpu_share == 0:
             raise EngineUnavailable(
                 f"backend={backend} was asked for, but {self.model} is on the CPU: {placement.evidence}",
-                hint=f"llmc doctor backend={backend}; or backend=cpu, or allow_cpu=true",
+                hint=f"{self._doctor()}; or accept it: {advice.command(self.config, {'allow_cpu': 'true'})}",
             )
         if placement.gpu_share is None and self.record is not None and self.record.ours:
             raise EngineUnavailable(
                 f"backend={backend} was asked for, and nothing shows that {self.model} is on it: {placement.evidence}",
-                hint="allow_cpu=true takes it as it is",
+                hint=f"to take it as it is: {advice.command(self.config, {'allow_cpu': 'true'})}",
             )
 
     def _keep(self) -> None:
@@ -184,7 +194,7 @@ class Served(LocalEngine):
                     raise UsageError(
                         f"{record.name} runs already: {record.model} on {record.engine} ({record.backend}), {record.slots} "
                         f"slots of {record.slot_context_tokens} tokens",
-                        hint=f"llmc stop name={record.name}, or deploy beside it with name=OTHER",
+                        hint=f"llmc stop name={record.name}, or deploy beside it under another name=",
                     )
                 self._use(record)
                 return
@@ -267,7 +277,9 @@ class Served(LocalEngine):
     def _start(self, name: str) -> None:
         program = self.find_program()
         if self.weights is not None and not self.weights.exists():
-            raise EngineUnavailable(f"the weights {self.weights} are not there", hint="llmc pull")
+            raise EngineUnavailable(
+                f"the weights {self.weights} are not there", hint=advice.command(self.config, {}, target="pull")
+            )
         port = self.config.engine.port or free_port()
         argv, environment = self.arguments(program, port), self.environment(port)
         self.model_digest = self._pulled_digest
@@ -350,8 +362,23 @@ class Served(LocalEngine):
     def _failed(self, record: Record, how: str) -> EngineUnavailable:
         text = causes.text_of(record.log)
         cause = causes.cause(text, self._process.returncode if self._process else None)
-        hint = f"{cause.hint}; its log: llmc logs name={record.name}" if cause.hint else f"llmc logs name={record.name}"
+        hint = "; ".join(filter(None, [self._mending(cause), f"its log: llmc logs name={record.name}"]))
         return EngineUnavailable(f"{self.program} {how} while starting: {cause.line}", hint=hint, details=causes.tail(text))
+
+    def _mending(self, cause: causes.Cause) -> str:
+        """What to do about it: where it can be, as the command that this configuration came from."""
+        own = self.config.model.path
+        if cause.kind == "damaged" and own:
+            return f"{own} is damaged, or no GGUF file: another model.path="
+        target, changes = _MENDING.get(cause.kind, ("", {}))
+        if not target:
+            return cause.hint
+        if cause.kind == "kernels" and self.name == "vllm":
+            changes = {**changes, "engine": "llama_server"}
+        return advice.command(self.config, changes, target=target) + (f": {cause.hint}" if cause.hint else "")
+
+    def _doctor(self) -> str:
+        return advice.command(self.config, {}, target="doctor")
 
     def proven(self, proof: dict[str, Any]) -> None:
         """Remember what the start showed, so that other commands may use the server."""

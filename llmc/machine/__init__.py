@@ -3,6 +3,6 @@
 from llmc.machine.fit import COMPUTE_BYTES, Fit, fit
 from llmc.machine.found import Gpu, Probed
 from llmc.machine.host import Host
-from llmc.machine.probe import probe
+from llmc.machine.probe import gpus, probe
 
-__all__ = ["COMPUTE_BYTES", "Fit", "Gpu", "Host", "Probed", "fit", "probe"]
+__all__ = ["COMPUTE_BYTES", "Fit", "Gpu", "Host", "Probed", "fit", "gpus", "probe"]

@@ -18,12 +18,6 @@ from llmc.schema import RunConfig
 SEEN_SHARE = 0.9  # Vulkan's heap is a little less than the card's memory; much less is a matter of the firmware
 OVERRIDES = re.compile(r"[\w.+]+=\S+( [\w.+]+=\S+)*")
 ORDER = ("input", "output", "archive", "model", "engine", "backend", "quant", "profile")
-HIDES: dict[str, tuple[str, ...]] = {
-    "cuda": ("CUDA_VISIBLE_DEVICES",),
-    "rocm": ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
-    "vulkan": ("GGML_VK_VISIBLE_DEVICES",),
-}
-"""Which variables hide a backend's GPUs; HIP reads CUDA's too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +117,8 @@ def machine(config: RunConfig, found: Probed) -> Iterator[Finding]:
             where = f" ({program.path})" if "/" in program.path else ""
             yield Finding("ok", "engine", f"{engine} {program.version or 'of unknown version'}{where}")
     for server in found.servers:
-        owner = f", user {server.user}" if server.user else ""
+        user = f", user {server.user}" if server.user else ""
+        owner = f"{user}, started by llmc as {server.record}" if server.record else f"{user}, not started by llmc"
         serves = f": {', '.join(server.models[:4])}" if server.models else ""
         yield Finding("ok", "server", f"{server.engine} {server.version} runs at {server.url}{owner}{serves}")
     for name in found.silent:
@@ -234,6 +229,7 @@ def chosen(config: RunConfig, found: Probed) -> Iterator[Finding]:
         subject = (
             "permission" if "cannot open" in ability.reason else "engine" if "not installed" in ability.reason else backend
         )
+        subject = "environment" if "hides every GPU" in ability.reason else subject
         subject = "server" if ability.reason.startswith("no Ollama server") else subject
         # A program that was named may know more than is seen here; where its model really is, deploy proves after the start.
         level = "warning" if config.allow_cpu or config.engine.binary else "problem"
@@ -278,7 +274,7 @@ def environment(config: RunConfig, found: Probed) -> Iterator[Finding]:
 def _visibility(config: RunConfig, found: Probed) -> Iterator[Finding]:
     """Variables that hide GPUs from a process: ours reach what llmc starts, never a server that runs already."""
     running = next((server for server in found.servers if server.engine == "ollama"), None)
-    for name in sorted({each for names in HIDES.values() for each in names} & found.environ.keys()):
+    for name in sorted({each for names in choose.HIDES.values() for each in names} & found.environ.keys()):
         value = found.environ[name]
         if config.engine.name == "ollama" and (running or found.ollama_user):
             owner = "systemd" if running is None or running.by_systemd else "somebody else"
@@ -286,10 +282,7 @@ def _visibility(config: RunConfig, found: Probed) -> Iterator[Finding]:
             yield Finding(
                 "warning", "environment", text, choose.DROP_IN.format(name=name, value=value) if owner == "systemd" else ""
             )
-        elif value in ("", "-1") and name in HIDES.get(config.backend.name, ()):
-            text = f"{name}={value} hides every GPU from {config.backend.name}"
-            yield Finding("problem", "environment", text, f"unset {name}")
-        else:
+        elif not choose.hides(name, value, config.backend.name):  # else it is told as why the engine cannot
             yield Finding("ok", "environment", f"{name}={value} is passed on to servers that llmc starts")
 
 

@@ -23,6 +23,12 @@ ROCM_7_DRIVER = (6, 14)
 compute on the CPU without a word."""
 LISTED_AS = {"vulkan": "Vulkan", "rocm": "ROCm", "cuda": "CUDA", "opencl": "GPUOpenCL", "metal": "M"}
 """How llama-server's device names begin."""
+HIDES: dict[str, tuple[str, ...]] = {
+    "cuda": ("CUDA_VISIBLE_DEVICES",),
+    "rocm": ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
+    "vulkan": ("GGML_VK_VISIBLE_DEVICES",),
+}
+"""Which variables hide a backend's GPUs; HIP reads CUDA's too."""
 VLLM_ON_ROCM = "https://docs.vllm.ai/en/stable/getting_started/installation/gpu/ has the wheels; or engine=llama_server"
 INSTALL = {
     "embedded": "pip install 'llmc-cli[embedded]'",
@@ -90,6 +96,8 @@ def able(found: Probed, engine: str, backend: str) -> Ability:
     cell = matrix.backend_cell(engine, backend, gpu, found.rocm.kernels)
     if not cell.works:
         return Ability(False, cell.reason)
+    if hidden := _hidden(found, engine, backend):
+        return hidden
     program = found.programs.get(engine)
     listed = program.devices if engine == "llama_server" and program else None
     if listed and (offered := [device for device in listed if device.id.startswith(LISTED_AS.get(backend, "?"))]):
@@ -104,6 +112,21 @@ def able(found: Probed, engine: str, backend: str) -> Ability:
     if listed is not None and program and backend != "cpu":
         return Ability(False, f"the llama-server here ({program.version or program.path}) offers no {backend} device")
     return Ability(True)
+
+
+def hides(name: str, value: str, backend: str) -> bool:
+    """Whether a variable keeps a backend from seeing any GPU."""
+    return value in ("", "-1") and name in HIDES.get(backend, ())
+
+
+def _hidden(found: Probed, engine: str, backend: str) -> Ability | None:
+    """Why none is seen: our environment reaches what llmc starts, and not an Ollama that runs or that systemd starts."""
+    if engine == "ollama" and (found.ollama_user or any(server.engine == engine for server in found.servers)):
+        return None
+    for name, value in found.environ.items():
+        if hides(name, value, backend):
+            return Ability(False, f"{name}={value} hides every GPU from {backend}", f"unset {name}")
+    return None
 
 
 def _installed(found: Probed, engine: str, backend: str, gpu: Gpu | None) -> Ability:

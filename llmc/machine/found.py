@@ -90,6 +90,8 @@ class Server:
     user: str = ""
     """Whose process it is; ``""``: not known."""
     by_systemd: bool = False
+    record: str = ""
+    """The name under which llmc started it; ``""``: somebody else did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ def offers(engine: str, model: ModelConfig) -> list[str]:
     """The values of ``quant=`` that a model is published in for an engine, the recommended one first."""
     if engine == "vllm":
         return list(model.vllm)
-    formats = list(model.ollama if engine == "ollama" else model.files)
+    own = model.path or model.url  # a file, whoever serves it
+    formats = list(model.ollama if engine == "ollama" and not own else model.files)
     named = [(quant, gguf(quant)) for quant in QUANTS]
     # A format has up to two names here (int8 is q8_0): llama.cpp's own first.
     return [q for form in formats for q, meant in sorted(named, key=lambda pair: pair[0] != pair[1]) if meant == form]
@@ -102,6 +103,11 @@ def cell(
     first = backend_cell(engine, backend, gpu, kernels)
     if not first.works:
         return first
+    asks = facts()["engines"][engine]["backends"][backend]
+    wanted = asks.get("bfloat16") if isinstance(asks, dict) and model.bfloat16 else None
+    if wanted and gpu and gpu.compute_capability and _version(gpu.compute_capability) < _version(str(wanted)):
+        needs = f"{model.name} needs bfloat16, which {engine} has from compute capability {wanted} on"
+        return Cell(False, f"{needs}; this GPU has {gpu.compute_capability}")
     second = quant_cell(engine, backend, quant, model)
     return second if not second.works or second.reason else first
 
@@ -188,6 +194,8 @@ def _gpus(known: Any) -> list[str]:  # noqa: ANN401
     for engine in ENGINES:
         asks = known["engines"][engine]["backends"]["cuda"]
         text = f"{asks['compute_capability']} or newer" if isinstance(asks, dict) else "any" if asks is True else "none works"
+        if isinstance(asks, dict) and "bfloat16" in asks:
+            text += f"; {asks['bfloat16']} for {', '.join(m for m in MODELS if schema.option('model', m).bfloat16)} (bfloat16)"
         lines.append(f"| {engine} | {text} |")
     lines += ["", "## Sources", ""]
     return lines + [f"- {engine}: {known['engines'][engine]['source']}." for engine in ENGINES] + [""]

@@ -57,6 +57,11 @@ def probe(host: Host | None = None, *, tools: bool = True) -> Probed:
     return _with_tools(host, found, process) if tools else found
 
 
+def gpus(host: Host) -> list[Gpu]:
+    """The AMD and NVIDIA cards with the memory that is free on each now."""
+    return [*amd.gpus(host), *cuda.gpus(host, host.run(*cuda.ASKED))]
+
+
 def _told(name: str, value: str) -> str:
     """A variable's value without what is secret in it: a token, a password in an address."""
     return "set" if name in SECRET else re.sub(r"//[^/@]*@", "//…@", value)
@@ -88,7 +93,7 @@ def _with_tools(host: Host, found: Probed, process: tuple[User, bool] | None) ->
         "ollama": Program(path, programs.ollama_version(answers["ollama"])) if (path := host.which("ollama")) else None,
     }
     nvidia = answers["nvidia-smi"]
-    gpus = [
+    cards = [
         *amd.named(found.gpus, amd.names([answers[argv[0]] for argv in amd.ASKED])),
         *cuda.gpus(host, nvidia),
         *metal.gpus(host, answers["system_profiler"], found.memory_bytes),
@@ -96,7 +101,7 @@ def _with_tools(host: Host, found: Probed, process: tuple[User, bool] | None) ->
     vulkan_devices = vulkan.devices(answers["vulkaninfo"])
     return replace(
         found,
-        gpus=tuple(_with_vulkan(gpus, vulkan_devices or ())),
+        gpus=tuple(_with_vulkan(cards, vulkan_devices or ())),
         vulkan=vulkan_devices,
         opencl=opencl.devices(answers["clinfo"]),
         cuda_driver=cuda.driver(host, nvidia),

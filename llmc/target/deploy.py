@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmc import engine as engines
-from llmc import machine
+from llmc import machine, schema
 from llmc.engine import Engine, Message, Placement, records
 from llmc.engine.served import Served
 from llmc.errors import EngineError, EngineUnavailable, UsageError
+from llmc.machine import advice
+from llmc.machine.matrix import ENGINES
 from llmc.model import weights
 from llmc.model.sources import Pulled
 from llmc.report import progress
@@ -131,6 +133,7 @@ def check(config: RunConfig) -> None:
     engine = config.engine
     if config.export is not None and config.export not in KINDS:
         raise UsageError(f"export={config.export} is none of {', '.join(KINDS)}")
+    _reaching(config)
     if not 0 < engine.gpu_memory_fraction <= 1:
         raise UsageError(f"engine.gpu_memory_fraction={engine.gpu_memory_fraction} is not above 0 and at most 1")
     if engine.flash_attention not in ("auto", "on", "off"):
@@ -139,3 +142,22 @@ def check(config: RunConfig) -> None:
         raise UsageError(f"engine.port={engine.port} is not between 1024 and 65535")
     if config.name is not None:
         records.folder(config.name)
+
+
+def _reaching(config: RunConfig) -> None:
+    """UsageError for a setting that would be ignored: the engine does not take it, or somebody else starts its server."""
+    engine = config.engine
+    name = schema.option_name("engine", engine.name)
+    if name is None or engine.cloud:
+        return
+    usual = schema.option("engine", name)
+    own = {setting for each in ENGINES for setting in schema.option("engine", each).takes}
+    said = sorted(setting for setting in own if getattr(engine, setting) != getattr(usual, setting))
+    takes = ("url", "key_env") if engine.url and "url" in engine.takes else engine.takes
+    for setting in said:
+        if setting in takes:
+            continue
+        where = f"engine.url={engine.url} is a server that runs already" if setting in engine.takes else f"engine={engine.name}"
+        others = " or ".join(f"engine={each}" for each in ENGINES if setting in schema.option("engine", each).takes)
+        without = advice.command(config, {f"engine.{setting}": ""})
+        raise UsageError(f"{where}: engine.{setting} does not reach it; {others} would take it", hint=without)

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 from llmc import engine as engines
 from llmc import state, units
-from llmc.engine import Health
+from llmc.engine import Health, records
 from llmc.errors import EngineUnavailable, LlmcError, UsageError
-from llmc.machine import Fit, Host, Probed, advice, choose, matrix, probe
+from llmc.machine import Fit, Host, Probed, advice, choose, matrix, ports, probe
 from llmc.machine.advice import Finding
-from llmc.model import sources, weights
+from llmc.model import hub, sources, weights
 from llmc.schema import RunConfig
 from llmc.target import status
 
@@ -54,8 +54,11 @@ def doctor(config: RunConfig) -> Diagnosis:
     """Changes nothing."""
     whole = _whole(config)
     found = probed(config, tools=whole or not _quick(config))
+    if whole:
+        ours = {record.url: record.name for record in records.everything() if record.ours}
+        found = replace(found, servers=tuple(replace(each, record=ours.get(each.url, "")) for each in found.servers))
     diagnosis = diagnose(config, found, whole=whole)
-    for finding in (*_on_record(config, found), *_own_server(config)) if whole else ():
+    for finding in (*_on_record(config, found), *_own_server(config), *_ports(config, found)) if whole else ():
         diagnosis.add(finding)
     return diagnosis
 
@@ -69,6 +72,18 @@ def _on_record(config: RunConfig, found: Probed) -> Iterator[Finding]:
             why = f": {server.reason}" if server.reason else ""
             text = f"{server.name}: {server.model} on {server.engine} ({server.backend}) at {server.url}, {server.state}{why}"
             yield Finding("ok" if well else "warning", "server", text, "" if well else server.next)
+
+
+def _ports(config: RunConfig, found: Probed) -> Iterator[Finding]:
+    """Ports that an engine would have, and a program that is none of them holds."""
+    known = {urlsplit(url).port for url in (*(s.url for s in found.servers), *(r.url for r in records.everything()))}
+    asked = config.engine.port if not config.engine.url else None
+    if asked and asked not in known and (who := ports.holder(asked)):
+        fix = advice.command(config, {"engine.port": ""}, target="deploy")
+        yield Finding("problem", "port", f"engine.port={asked} is held by {who}", fix)
+    for engine, port in Host().ports.items():
+        if port not in known and port != asked and (who := ports.holder(port)):
+            yield Finding("ok", "port", f"{port}, where {engine} usually is, is held by {who}: llmc takes a free one")
 
 
 def _own_server(config: RunConfig) -> Iterator[Finding]:
@@ -105,7 +120,7 @@ def diagnose(config: RunConfig, found: Probed, *, whole: bool) -> Diagnosis:
         if not config.engine.url and (config.engine.name == "vllm" or config.model.files):
             diagnosis.fit, finding = advice.memory(config, found)
             diagnosis.add(finding)
-        for finding in _weights(config):
+        for finding in (*_weights(config), *_gated(config, found)):
             diagnosis.add(finding)
     for finding in advice.environment(config, found):
         diagnosis.add(finding)
@@ -164,6 +179,18 @@ def _weights(config: RunConfig) -> Iterator[Finding]:
         yield Finding("ok", "disk", text)
     else:
         yield Finding("problem", "disk", text, "LLMC_HOME=/a/larger/disk " + advice.command(config, {}, target="pull"))
+
+
+def _gated(config: RunConfig, found: Probed) -> Iterator[Finding]:
+    """Whether vLLM would be refused the weights that it fetches."""
+    repository = config.model.vllm.get(config.quant.name if config.quant.name != "auto" else next(iter(config.model.vllm), ""))
+    if (
+        config.engine.name == "vllm"
+        and repository in config.model.vllm_gated
+        and not ("HF_TOKEN" in found.environ or hub.token())
+    ):
+        text = f"{repository} wants its licence accepted at https://huggingface.co/{repository}, and the token of that account"
+        yield Finding("warning", "weights", text, "export HF_TOKEN=hf_…")
 
 
 def resolve(config: RunConfig) -> RunConfig:

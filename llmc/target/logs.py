@@ -46,7 +46,10 @@ def _path(name: str | None) -> Path:
     if name is None and there:
         running = [p for p in there if (p.parent / "server.json").exists()]
         if len(running) > 1:
-            raise UsageError(f"there are logs of {', '.join(p.parent.name for p in running)}", hint="llmc logs name=…")
+            raise UsageError(
+                f"there are logs of {', '.join(p.parent.name for p in running)}",
+                hint=f"llmc logs name={running[-1].parent.name}",
+            )
         return (running or there)[-1]
     if name is not None and (path := records.folder(name) / "server.log").is_file():
         return path

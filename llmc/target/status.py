@@ -5,20 +5,32 @@ All of it is looked at now: the processes, the server's health over HTTP, its ow
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from llmc import engine as engines
-from llmc import report
+from llmc import machine, report
 from llmc.engine import Activity, causes, records
+from llmc.engine._http import ModelServer
 from llmc.engine.records import Record
 from llmc.errors import EngineError, InputError
+from llmc.machine import Gpu, Host, Probed, choose
 from llmc.schema import RunConfig
 
 WATCH_SECONDS = 1.0
 PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Vram:
+    """Video memory in use now; None for what nobody tells."""
+
+    used_bytes: int | None
+    total_bytes: int | None
+    source: str
+    """Who says so, and of what: the model alone (Ollama), or the whole card with all that uses it."""
 
 
 @dataclass(slots=True)
@@ -45,6 +57,8 @@ class Server:
     output_tokens_per_second: float | None
     """Since the sample before; None in the first."""
     gpu_share: float | None
+    vram: Vram | None
+    """None for a model on the processor."""
     resident_bytes: int
     predicted_bytes: int | None
     errors_logged: int
@@ -86,6 +100,17 @@ def chosen(name: str | None) -> list[Record]:
     return found
 
 
+def _vram(record: Record, activity: Activity, gpus: Sequence[Gpu]) -> Vram | None:
+    if record.backend == "cpu":
+        return None
+    if activity.vram_bytes is not None:
+        return Vram(activity.vram_bytes, None, "/api/ps, of this model")
+    gpu = choose.gpu_for(Probed(gpus=tuple(gpus)), record.backend)
+    if gpu is None or gpu.free_bytes is None:
+        return Vram(None, None, "neither the driver nor nvidia-smi tells")
+    return Vram(gpu.memory_bytes - gpu.free_bytes, gpu.memory_bytes, f"{gpu.sources[-1]}, all of {gpu.label}")
+
+
 def _samples(config: RunConfig) -> Iterator[Status]:
     before: Status | None = None
     begun = time.monotonic()
@@ -96,13 +121,15 @@ def _samples(config: RunConfig) -> Iterator[Status]:
         time.sleep(WATCH_SECONDS)
 
 
-def sample(config: RunConfig, before: Status | None, seconds: float = WATCH_SECONDS) -> Status:
+def sample(config: RunConfig, before: Status | None, seconds: float = WATCH_SECONDS, *, host: Host | None = None) -> Status:
     """All servers at once; with a sample of so many ``seconds`` ago also their rates."""
+    found = chosen(config.name)
+    gpus = machine.gpus(host or Host()) if any(r.backend != "cpu" and r.engine != "ollama" for r in found) else []
 
-    async def all_of(found: list[Record]) -> list[Server]:
-        return list(await asyncio.gather(*(_look(r, config) for r in found)))
+    async def all_of() -> list[Server]:
+        return list(await asyncio.gather(*(_look(r, config, gpus) for r in found)))
 
-    now = Status(asyncio.run(all_of(chosen(config.name))))
+    now = Status(asyncio.run(all_of()))
     earlier = {s.name: s for s in before.servers} if before else {}
     for server in now.servers:
         last, total = earlier.get(server.name), server.activity.output_tokens_total
@@ -111,7 +138,7 @@ def sample(config: RunConfig, before: Status | None, seconds: float = WATCH_SECO
     return now
 
 
-async def _look(record: Record, config: RunConfig) -> Server:
+async def _look(record: Record, config: RunConfig, gpus: Sequence[Gpu]) -> Server:
     records.trim(record)
     leader, running = records.leader(record), records.processes(record)
     client = engines.client(
@@ -123,6 +150,8 @@ async def _look(record: Record, config: RunConfig) -> Server:
             health = await client.health()
             healthy, why, latency = health.ok, health.reason, round(health.latency_seconds, 3)
             if healthy:
+                if isinstance(client, ModelServer):
+                    client.model_id = record.model
                 activity = await client.activity()
         except EngineError as error:
             why = error.message
@@ -150,6 +179,7 @@ async def _look(record: Record, config: RunConfig) -> Server:
         activity=activity,
         output_tokens_per_second=None,
         gpu_share=record.proof.get("gpu_share"),
+        vram=_vram(record, activity, gpus),
         resident_bytes=records.resident_bytes(record),
         predicted_bytes=predicted,
         errors_logged=causes.errors(log),

@@ -35,7 +35,9 @@ def stop(config: RunConfig) -> Stopped | str:
     found = chosen(config.name)
     if config.name is None and len(found) > 1:
         names = ", ".join(r.name for r in found)
-        raise UsageError(f"there are {len(found)} servers: {names}", hint="llmc stop name=…, or name='*' for all")
+        raise UsageError(
+            f"there are {len(found)} servers: {names}", hint=f"llmc stop name={found[0].name}, or all: llmc stop name='*'"
+        )
     if config.dry_run:
         return "; ".join(_would(record) for record in found) or "nothing: no server is on record"
     return Stopped([_stop(record, config) for record in found])

@@ -178,7 +178,7 @@ def test_weights_that_are_not_there_are_an_unavailable_engine_before_a_process_i
     with pytest.raises(EngineUnavailable) as caught, embedded(tmp_path / "none.gguf"):
         pass
     assert caught.value.message == f"the weights {tmp_path / 'none.gguf'} are not there"
-    assert caught.value.hint == "llmc pull"
+    assert caught.value.hint == "llmc pull model=smollm"
 
 
 def test_a_start_that_takes_too_long_is_ended(weights):

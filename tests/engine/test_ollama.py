@@ -184,7 +184,10 @@ def test_a_model_that_is_not_there_says_how_to_get_it(fake):
     server = fake("ollama_server", "--has", "llama3.1:8b")
     message, hint = refused(server.url, EngineUnavailable)
     assert message == f"{server.url} does not have {TAG}"
-    assert hint == f"llmc pull with the same options, or: ollama pull {TAG}"
+    assert hint == (
+        f"llmc pull model=qwen engine=ollama backend=vulkan profile.concurrency=2 profile.slot_context_tokens=2048 "
+        f"engine.url={server.url}, or: ollama pull {TAG}"
+    )
 
 
 def test_no_server_says_how_to_start_one(fake, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ What the official client accepts, with its typed answers, is of Ollama's form; w
 """
 
 import asyncio
+import hashlib
 import json
 
 import httpx
@@ -307,3 +308,33 @@ def test_what_the_official_client_deletes_is_gone_for_ours(fake, official):
     with pytest.raises(ollama.ResponseError) as caught:
         official(server, lambda c: c.delete(TAG))
     assert (caught.value.status_code, caught.value.error) == (404, f"model '{TAG}' not found")
+
+
+def test_a_file_that_either_gives_is_a_model_for_both_and_is_not_sent_twice(fake, official, tmp_path):
+    file = tmp_path / "my model.gguf"
+    file.write_bytes(b"GGUF" + bytes(3_000_000))
+    sha = hashlib.sha256(file.read_bytes()).hexdigest()
+    server = fake("ollama_server")
+    told = []
+    found = ours(server, lambda c: c.give("mine:a", file, sha, lambda have, total: told.append((have, total))))
+    assert found.name == "mine:a"
+    assert told[-1] == (3_000_004, 3_000_004)
+    created = [line["body"] for line in server.log if line["path"] == "/api/create"]
+    assert official(server, lambda c: c.create("theirs:a", files={file.name: f"sha256:{sha}"}).status) == "success"
+    assert [line["body"]["files"] for line in server.log if line["path"] == "/api/create"] == [created[0]["files"]] * 2
+    assert {m.model for m in official(server, lambda c: c.list().models)} == {"mine:a", "theirs:a"}
+    other = fake("ollama_server")
+    assert official(other, lambda c: c.create_blob(file)) == f"sha256:{sha}"
+    ours(other, lambda c: c.give("mine:a", file, sha, lambda have, total: None))
+    assert [line["method"] for line in other.log if "/api/blobs/" in line["path"]] == ["POST", "HEAD"]
+
+
+def test_bytes_that_are_not_of_their_digest_are_refused(fake, official, tmp_path):
+    file = tmp_path / "x.gguf"
+    file.write_bytes(b"GGUF")
+    server = fake("ollama_server")
+    with pytest.raises(EngineError, match="digest mismatch"):
+        ours(server, lambda c: c.give("mine:a", file, "0" * 64, lambda have, total: None))
+    with pytest.raises(ollama.ResponseError, match="not found"):
+        official(server, lambda c: c.create("mine:a", files={"x.gguf": f"sha256:{'0' * 64}"}))
+    assert official(server, lambda c: c.list().models) == []

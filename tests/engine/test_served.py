@@ -133,7 +133,7 @@ def test_a_name_that_is_taken_by_something_else_is_not_taken_away(vllm_engine):
     other.keep = True
     with pytest.raises(UsageError, match=r"one runs already: .*, 1 slots of 512 tokens") as caught, other:
         pass
-    assert caught.value.hint == "llmc stop name=one, or deploy beside it with name=OTHER"
+    assert caught.value.hint == "llmc stop name=one, or deploy beside it under another name="
     again = vllm_engine("name=one")
     again.keep = True
     with again:
@@ -250,7 +250,8 @@ def test_a_junk_file_is_said_to_be_one(config, tmp_path, real_llama_server):
     engine.usual_port = 9
     with pytest.raises(EngineUnavailable, match=r"exit code 1 while starting: .*invalid magic characters") as caught, engine:
         pass
-    assert caught.value.hint.startswith("llmc pull force=true")
+    assert caught.value.hint.startswith("llmc pull engine=llama_server backend=cpu ")
+    assert " force=true: fetches it anew; its log: llmc logs name=" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -273,7 +274,9 @@ def test_a_port_that_is_taken_is_named(llama_engine, fake):
     with pytest.raises(EngineUnavailable) as caught, engine:
         pass
     assert "bind" in caught.value.message  # one line says what it tries, the next that it could not
-    assert caught.value.hint.startswith("engine.port=null")
+    assert caught.value.hint.startswith("llmc deploy engine=llama_server backend=cpu ")
+    assert "engine.port" not in caught.value.hint
+    assert ": takes a free one; its log: " in caught.value.hint
 
 
 def test_a_server_the_user_runs_is_used_and_left_alone(llama_engine, config, weights, monkeypatch):

@@ -85,6 +85,7 @@ STORE = Path(os.environ["OLLAMA_MODELS"], "manifests.json") if SERVE else None
 LOCK = threading.Lock()
 LEFT = {"busy": FLAGS.busy, "mismatches": FLAGS.pull_mismatches}
 LEFT |= {"drops": FLAGS.pull_drops, "stalls": FLAGS.pull_stalls, "errors": FLAGS.pull_errors}
+BLOBS: dict[str, int] = {}  # bytes by sha256
 ARRIVED: dict[str, dict[str, int]] = {}  # of each model, the bytes of each layer
 LOADED: dict[str, dict] = {}
 
@@ -147,7 +148,38 @@ class Handler(BaseHTTPRequestHandler):
     def do_DELETE(self):
         self.answer()
 
+    def blob(self):
+        """/api/blobs/sha256:HEX: what was sent under a digest, if it has that digest."""
+        said = self.path.removeprefix("/api/blobs/sha256:")
+        length = int(self.headers.get("Content-Length") or 0)
+        found = self.rfile.read(length) if length else b""
+        with LOCK, FLAGS.log.open("a") as log:
+            log.write(json.dumps({"method": self.command, "path": self.path, "body": length}) + "\n")
+        if self.command == "HEAD":
+            self.send(200 if said in BLOBS else 404, b"")
+        elif hashlib.sha256(found).hexdigest() != said:
+            self.json({"error": f'digest mismatch, expected "sha256:{said}"'}, 400)
+        else:
+            self.send(200 if said in BLOBS else 201, b"")
+            BLOBS[said] = length
+
+    def post_api_create(self, body):
+        for name, sha in (body.get("files") or {}).items():
+            if sha.removeprefix("sha256:") not in BLOBS:
+                raise Refused(400, f"blob {sha!r} for {name!r} not found")
+        if not body.get("files"):
+            raise Refused(400, 'neither "from" or "files" was specified')
+        MODELS[full(body["model"])] = {"remote": False}
+        steps = [{"status": "parsing GGUF"}, {"status": "writing manifest"}, {"status": "success"}]
+        if body.get("stream", True):
+            self.lines(steps)
+        else:
+            self.json(steps[-1])
+
     def answer(self):
+        if self.path.startswith("/api/blobs/"):
+            self.blob()
+            return
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             body = json.loads(raw) if raw else None

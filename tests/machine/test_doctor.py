@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from described import HOSTS, configured, found
 
 from llmc.engine import records
-from llmc.machine import advice, choose
+from llmc.machine import advice, choose, ports
 from llmc.model import weights
 from llmc.report import plain, tables
 from llmc.schema import RunConfig
@@ -204,3 +205,26 @@ def test_doctor_on_this_machine_tells_about_it(llmc_inside):
     assert {"processor", "memory", "choice", "fit"} <= {f["subject"] for f in said["findings"]}
     assert said["machine"]["cores"] >= 1
     assert said["next"] == "llmc deploy"
+
+
+def test_a_port_that_somebody_else_holds_is_a_problem_when_it_was_asked_for_and_says_who(llmc_inside):
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        said = llmc_inside("doctor", "engine=llama_server", "backend=cpu", f"engine.port={port}").json
+        ((level, text, fix),) = [
+            (f["level"], f["text"], f["fix"]) for f in said["findings"] if f["subject"] == "port" and str(port) in f["text"]
+        ]
+    assert level == "problem"
+    assert text.startswith(f"engine.port={port} is held by python")
+    assert f"(process {os.getpid()}, user " in text
+    assert fix == "llmc deploy engine=llama_server backend=cpu"
+    assert ports.holder(port) == ""
+
+
+def test_a_gated_repository_without_a_token_is_told_before_it_is_fetched(tmp_path):
+    words = "model=llama engine=vllm quant=none"
+    for environ, count in (({}, 1), ({"HF_TOKEN": "hf_x"}, 0)):
+        _, said = doctored("nvidia", words, tmp_path / str(count), **environ)
+        assert sum("wants its licence accepted" in f.text for f in said.findings) == count
+    _, said = doctored("nvidia", "model=llama engine=vllm quant=int4", tmp_path / "open")
+    assert not any("licence" in f.text for f in said.findings)

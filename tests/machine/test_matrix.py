@@ -123,3 +123,12 @@ def test_an_impossible_combination_ends_with_the_command_that_works_and_nothing_
     if "llama_server" not in command:
         again = llmc_inside(*shlex.split(command)[1:], "dry_run=true", env={"LLMC_HOME": str(home)})
         assert "cannot serve" not in again.stderr
+
+
+def test_gemma_on_vllm_wants_a_gpu_with_bfloat16():
+    turing, ampere = (Gpu("nvidia", name="card", compute_capability=capability) for capability in ("7.5", "8.0"))
+    gemma, qwen = schema.option("model", "gemma"), schema.option("model", "qwen")
+    assert matrix.cell("vllm", "cuda", "none", gemma, ampere).works
+    assert matrix.cell("vllm", "cuda", "none", qwen, turing).works
+    cell = matrix.cell("vllm", "cuda", "none", gemma, turing)
+    assert cell.reason == ("gemma-3-4b-it needs bfloat16, which vllm has from compute capability 8.0 on; this GPU has 7.5")

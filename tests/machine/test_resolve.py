@@ -97,3 +97,12 @@ def test_an_ollama_elsewhere_is_not_chosen_where_the_texts_must_stay(tmp_path):
     elsewhere = replace(machine, programs={**programs, **EMBEDDED}, environ={"OLLAMA_HOST": "box:11434"}, servers=())
     assert chosen("model=qwen", elsewhere)[0][:2] == ("embedded", "cpu")
     assert chosen("model=qwen profile=hybrid", elsewhere)[0][0] == "ollama"
+
+
+def test_a_gpu_that_the_environment_hides_is_not_chosen(tmp_path):
+    config, _ = choose.resolve(configured("model=llama engine=vllm"), found("nvidia", tmp_path / "seen"))
+    assert config.backend.name == "cuda"
+    hidden = found("nvidia", tmp_path / "hidden", CUDA_VISIBLE_DEVICES="-1")
+    config, _ = choose.resolve(configured("model=llama engine=vllm"), hidden)
+    assert config.backend.name != "cuda"
+    assert not choose.able(hidden, "vllm", "cuda").able

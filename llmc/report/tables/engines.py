@@ -11,7 +11,7 @@ from llmc.report.tables.screen import LEVELS, draw, grid
 from llmc.target.deploy import Deployed
 from llmc.target.doctor import Diagnosis
 from llmc.target.export import Exported
-from llmc.target.status import Status
+from llmc.target.status import Status, Vram
 from llmc.target.stop import Stopped
 
 
@@ -72,6 +72,7 @@ def servers(result: Status) -> Table | Text:
         doing = [
             f"{a.slots_busy}/{s.slots} busy" if a.slots_busy is not None else f"{s.slots} slots",
             f"{a.queued} queued" if a.queued else "",
+            "model not loaded: the next request loads it" if a.loaded is False else "",
             f"{s.output_tokens_per_second:.0f} tokens/s" if s.output_tokens_per_second is not None else "",
             f"{units.count(a.output_tokens_total)} tokens written" if a.output_tokens_total is not None else "",
             f"cache {a.kv_used_share:.0%} full" if a.kv_used_share is not None else "",
@@ -83,6 +84,7 @@ def servers(result: Status) -> Table | Text:
             f"{units.size(s.resident_bytes)} resident" if s.resident_bytes else "",
             f"{units.size(s.predicted_bytes)} predicted" if s.predicted_bytes else "",
             f"{s.gpu_share:.0%} on the GPU" if s.gpu_share else "",
+            _video_memory(s.vram) if s.vram else "",
         ]
         what = f"{s.model} on {s.engine} ({s.backend})  {s.url}"
         lines = [what, ", ".join(filter(None, doing)) if s.state == "ready" else s.reason, ", ".join(filter(None, holds))]
@@ -108,3 +110,10 @@ def _(result: Diagnosis, console: Console) -> None:
         )
     else:
         console.print(Text(f"this works:  {result.next}"))
+
+
+def _video_memory(vram: Vram) -> str:
+    if vram.used_bytes is None:
+        return f"VRAM not known ({vram.source})"
+    of = f" of {units.memory(vram.total_bytes)}" if vram.total_bytes else ""
+    return f"{units.memory(vram.used_bytes)}{of} VRAM ({vram.source})"
