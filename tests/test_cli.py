@@ -565,3 +565,20 @@ def test_an_unknown_flag_is_one_line_and_says_what_flags_are(llmc):
     message, hint = llmc("compress", "--nope", "input=x").usage()
     assert message == "no flag --nope"
     assert "llmc --hydra-help" in hint
+
+
+def test_a_short_command_is_composed_once_and_what_may_set_a_sweep_is_still_asked(llmc_inside, monkeypatch, tmp_path):
+    from hydra._internal.hydra import Hydra
+
+    composed = []
+    compose = Hydra.compose_config
+    monkeypatch.setattr(Hydra, "compose_config", lambda self, *a, **k: composed.append(1) or compose(self, *a, **k))
+    llmc_inside("status").ok()
+    assert len(composed) == 1
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "both.yaml").write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {codec: 'zstd,ppmd'}\n"
+    )
+    swept = llmc_inside("status", "--config-dir", tmp_path / "mine", "experiment=both").ok()
+    assert swept.stdout.count('"servers"') == 2

@@ -29,7 +29,7 @@ from llmc.engine._http import ModelServer
 from llmc.engine._local import LocalEngine
 from llmc.engine.records import Record
 from llmc.errors import EngineUnavailable, LlmcError, UsageError
-from llmc.machine import advice
+from llmc.machine import advice, ports
 from llmc.schema import RunConfig
 
 FOUND_SECONDS = 1.0  # for a server on its usual port to say what it has
@@ -280,7 +280,10 @@ class Served(LocalEngine):
             raise EngineUnavailable(
                 f"the weights {self.weights} are not there", hint=advice.command(self.config, {}, target="pull")
             )
-        port = self.config.engine.port or free_port()
+        if (port := self.config.engine.port) and (who := ports.holder(port)):
+            free = advice.command(self.config, {"engine.port": ""}, target="deploy")
+            raise EngineUnavailable(f"engine.port={port} is held by {who}", hint=f"{free}: takes a free one")
+        port = port or free_port()
         argv, environment = self.arguments(program, port), self.environment(port)
         self.model_digest = self._pulled_digest
         key, mark = secrets.token_hex(16) if self.key_variable else "", secrets.token_hex(8)
