@@ -9,7 +9,7 @@ import random
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from statistics import quantiles
@@ -17,16 +17,18 @@ from statistics import quantiles
 import pytest
 
 from llmc import cache
+from llmc.bench.job import Job
 
 REQUESTS, TEXTS = 20_000, 5_000
+FILLED = 1000
 VIEW_CHARS = 1_200  # 300 tokens, the longest view there is by default
 MADE = {"tier": "gist", "outcome": "kept", "reason": "", "by": "local", "model": "m", "model_digest": "d", "cause": ""}
 
 
-def trace(s: float, seed: int = 1) -> list[int]:
+def trace(s: float, seed: int = 1, *, texts: int = TEXTS, count: int = REQUESTS) -> list[int]:
     """Which text each request is for."""
-    weights = list(accumulate(1 / rank**s for rank in range(1, TEXTS + 1)))
-    return random.Random(seed).choices(range(TEXTS), cum_weights=weights, k=REQUESTS)
+    weights = list(accumulate(1 / rank**s for rank in range(1, texts + 1)))
+    return random.Random(seed).choices(range(texts), cum_weights=weights, k=count)
 
 
 def belady(requests: Sequence[int], entries: int) -> int:
@@ -44,7 +46,7 @@ def belady(requests: Sequence[int], entries: int) -> int:
             continue
         held.add(text)
         if len(held) > entries:
-            held.remove(max(held, key=lambda t: upcoming[t][-1] if upcoming[t] else REQUESTS))
+            held.remove(max(held, key=lambda t: upcoming[t][-1] if upcoming[t] else len(requests)))
     return hits
 
 
@@ -85,42 +87,60 @@ def play(requests: Sequence[int], entries: int, folder: Path) -> tuple[cache.Cac
     return views.use, seconds
 
 
-@pytest.mark.parametrize("s", [0.8, 1.0, 1.2])
-def test_the_default_cache_has_every_hit_there_is(s: float, tmp_path: Path):
-    """5,000 texts fit in 50,000 entries: each is made once, whatever the order."""
-    requests = trace(s)
-    use, _ = play(requests, 50_000, tmp_path)
-    assert use.hits == REQUESTS - len(set(requests))
-    assert use.saved_output_tokens == 300 * use.hits
+def test_trace(benchmark, job: Job, tmp_path: Path):
+    """Hits beside those of the best cache there could be, and beside what the rule of this one promises."""
+    settings = job.settings
+    own = job.config.cache.entries
+    main = min(settings.zipf, key=lambda s: abs(s - 1.0))
 
+    def all_of_them() -> None:
+        for s in settings.zipf:
+            requests = trace(s, texts=settings.cache_texts, count=settings.cache_requests)
+            for entries in (own, *settings.cache_entries):
+                use, _ = play(requests, entries, tmp_path / f"{s}-{entries}")
+                assert use.hits == stored_longest_ago(requests, entries)
+                best = belady(requests, entries)
+                where = "" if (s, entries) == (main, own) else f"[s={s:g}, {entries:,} entries]"
+                said = f"s={s:g}, {entries:,} entries, {len(requests):,} lookups of {len(set(requests)):,} texts"
+                job.measured.exact(f"cache_hit_rate{where}", use.hits / len(requests), said)
+                job.measured.exact(f"cache_best_hit_rate{where}", best / len(requests), said)
+                if best:
+                    job.measured.exact(f"cache_of_best{where}", use.hits / best, said)
+                job.measured.exact(f"calls_saved{where}", use.hits, said)
 
-@pytest.mark.parametrize("s", [0.8, 1.0, 1.2])
-def test_a_small_cache_does_what_its_rule_promises(s: float, tmp_path: Path):
-    use, _ = play(trace(s)[:4000], 200, tmp_path)
-    assert use.hits == stored_longest_ago(trace(s)[:4000], 200)
+    if settings.zipf:
+        benchmark.pedantic(all_of_them, rounds=1)
 
 
 @pytest.fixture
 def filled(tmp_path: Path):
     with cache.ViewCache(tmp_path) as views:
-        for text in range(2000):
+        for text in range(FILLED):
             views.put(cache.key(f"text {text}", "settings"), view(text))
         yield views
 
 
-def test_hit(benchmark, filled: cache.ViewCache):
+def timed(benchmark, job: Job, name: str, once: Callable[[], object]) -> None:
+    benchmark.pedantic(once, rounds=200, iterations=5)
+    if benchmark.stats:
+        job.measured.median(name, benchmark.stats.stats.data)
+
+
+def test_hit(benchmark, job: Job, filled: cache.ViewCache):
     numbers = iter(range(10**9))
-    assert benchmark(lambda: filled.get(cache.key(f"text {next(numbers) % 2000}", "settings"))) is not None
+    timed(benchmark, job, "cache_hit_seconds", lambda: filled.get(cache.key(f"text {next(numbers) % FILLED}", "settings")))
+    assert filled.get(cache.key("text 0", "settings")) is not None
 
 
-def test_miss(benchmark, filled: cache.ViewCache):
+def test_miss(benchmark, job: Job, filled: cache.ViewCache):
     numbers = iter(range(10**9))
-    assert benchmark(lambda: filled.get(cache.key(f"no text {next(numbers)}", "settings"))) is None
+    timed(benchmark, job, "cache_miss_seconds", lambda: filled.get(cache.key(f"no text {next(numbers)}", "settings")))
+    assert filled.get(cache.key("no text 0", "settings")) is None
 
 
-def test_put(benchmark, filled: cache.ViewCache):
+def test_put(benchmark, job: Job, filled: cache.ViewCache):
     numbers = iter(range(10**9))
-    benchmark(lambda: filled.put(cache.key(f"new {next(numbers)}", "settings"), view(1)))
+    timed(benchmark, job, "cache_put_seconds", lambda: filled.put(cache.key(f"new {next(numbers)}", "settings"), view(1)))
 
 
 def main() -> None:

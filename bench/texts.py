@@ -4,19 +4,26 @@ import re
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
+ALICE = "alice29.txt"
+BOTH = (ALICE, "plrabn12.txt")
 
 
-def paragraphs() -> list[bytes]:
-    """The 787 paragraphs of more than 40 characters of alice29.txt and plrabn12.txt: short, similar documents."""
+def paragraphs(names: tuple[str, ...] = BOTH) -> list[bytes]:
+    """The paragraphs of more than 40 characters, 787 of both texts: short, similar documents."""
     found = []
-    for name in ("alice29.txt", "plrabn12.txt"):
+    for name in names:
         with (DATA / name).open(encoding="utf-8", newline="") as file:
             found += [p.encode() for p in re.split(r"\n\s*\n", file.read()) if len(p) > 40]
     return found
 
 
+def alice() -> list[bytes]:
+    """The paragraphs that an installed llmc has too."""
+    return paragraphs((ALICE,))
+
+
 def passages(count: int, size: int) -> list[str]:
     """Passages of about ``size`` characters, evenly taken from alice29.txt: documents a model can read in a second or two."""
-    text = (DATA / "alice29.txt").read_text()
+    text = (DATA / ALICE).read_text()
     step = (len(text) - size) // count
     return [text[i * step : i * step + size].partition("\n")[2] for i in range(count)]

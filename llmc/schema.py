@@ -296,6 +296,33 @@ class SweepConfig:
 
 
 @dataclass
+class BenchConfig:
+    """What ``llmc bench`` measures; meanings beside the values in ``conf/bench/``."""
+
+    name: str = MISSING
+    files: list[str] = field(default_factory=list)
+    needs_engine: bool = False
+    documents: int | None = None
+    document_chars: int | None = None
+    rounds: int = 6
+    budget_seconds: float = 60
+    users: list[int] = field(default_factory=list)
+    rates_per_second: list[float] = field(default_factory=list)
+    requests: int = 24
+    prompt_chars: int = 1000
+    max_tokens: int = 32
+    ttft_slo_seconds: float | None = None
+    tpot_slo_seconds: float | None = None
+    cached_pairs: int = 5
+    zipf: list[float] = field(default_factory=list)
+    cache_requests: int = 20_000
+    cache_texts: int = 5000
+    cache_entries: list[int] = field(default_factory=list)
+    planted_each: int = 50
+    engine_starts: int = 0
+
+
+@dataclass
 class PriceOverride:
     """A price of your own contract. Amounts are text, so that no digit of theirs is lost."""
 
@@ -408,6 +435,7 @@ class RunConfig:
     similarity: float | None = 0.85
     grouping: bool = True
     gate: GateConfig = field(default_factory=GateConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     price: PriceConfig = field(default_factory=PriceConfig)
     power: PowerConfig = field(default_factory=PowerConfig)

@@ -20,13 +20,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmc.fidelity import check, declare, sentences
+from bench.planted import SEED, passages, plant
 from llmc.fidelity.calibrate import interval
-from llmc.fidelity.corrupt import CORRUPTIONS, corrupt
-
-PASSAGE_SENTENCES = 8
-SEED = 20261123
-
+from llmc.fidelity.corrupt import CORRUPTIONS
 
 MANUAL_PAGES = 400  # of a folder: rendering one takes a tenth of a second
 MOST_CHARS = 300_000  # of one file, so that no single one fills the tries
@@ -52,60 +48,20 @@ def rendered(page: Path) -> str:
     return subprocess.run(command, env=environment, capture_output=True, check=False).stdout.decode("utf-8", "replace")
 
 
-def passages(paths: list[str], seed: int = SEED) -> list[tuple[str, str]]:
-    """Source passages and their extracts."""
-    found = []
-    for text in texts(paths, seed):
-        spans = sentences(text)
-        for first in range(0, len(spans) - PASSAGE_SENTENCES, PASSAGE_SENTENCES):
-            part = spans[first : first + PASSAGE_SENTENCES]
-            source = text[part[0].start : part[-1].end]
-            view = "\n".join(text[s.start : s.end] for s in part[::2])
-            if 300 < len(source) < 6000:
-                found.append((source, view))
-    random.Random(seed).shuffle(found)
-    return found
-
-
-def refused(source: str, view: str) -> tuple[str, ...]:
-    """Failed checks but the length: every other sentence of a passage is no great saving."""
-    return tuple(name for name in check(source, view).failed if name != "worth_it")
-
-
 def measure(
     wanted: int, paths: list[str], kinds: list[str], seed: int = SEED
 ) -> tuple[dict[str, object], list[dict[str, str]]]:
     """Counts with intervals, and every miss with what is needed to look at it."""
-    pairs = passages(paths, seed)
-    false_refusals = {"tries": 0, "refused": 0}
+    pairs = passages(texts(paths, seed), seed)
+    planted = plant(pairs, kinds, wanted, seed=seed)
     found: dict[str, dict[str, object]] = {}
-    accepted: dict[int, bool] = {}
-    missed: list[dict[str, str]] = []
-    for kind in kinds:
-        tries = misses = 0
-        for number, (source, extract) in enumerate(pairs):
-            if tries == wanted:
-                break
-            if corrupt(kind, source, extract, seed=seed + number) is None:
-                continue
-            view = declare(source, extract)
-            wrong = corrupt(kind, source, view, seed=seed + number)
-            if wrong is None:
-                continue
-            if number not in accepted:
-                accepted[number] = not refused(source, view)
-                false_refusals["tries"] += 1
-                false_refusals["refused"] += not accepted[number]
-            if accepted[number]:
-                tries += 1
-                if not refused(source, wrong):
-                    misses += 1
-                    missed.append({"kind": kind, "source": source, "view": view, "wrong": wrong})
-        low, high = interval(misses, tries)
-        found[kind] = {"tries": tries, "missed": misses, "missed_95": (low, high)}
-        print(f"{kind:10} {misses:4} missed of {tries:4}   95%: {low:.3f}-{high:.3f}", file=sys.stderr)
-    print(f"verbatim extracts refused: {false_refusals['refused']} of {false_refusals['tries']}", file=sys.stderr)
-    return {"passages": len(pairs), "seed": seed, "verbatim_extracts": false_refusals, "kinds": found}, missed
+    for kind, tries in planted.tries.items():
+        low, high = interval(planted.missed[kind], tries)
+        found[kind] = {"tries": tries, "missed": planted.missed[kind], "missed_95": (low, high)}
+        print(f"{kind:10} {planted.missed[kind]:4} missed of {tries:4}   95%: {low:.3f}-{high:.3f}", file=sys.stderr)
+    extracts = {"tries": planted.extracts, "refused": planted.extracts_refused}
+    print(f"verbatim extracts refused: {extracts['refused']} of {extracts['tries']}", file=sys.stderr)
+    return {"passages": len(pairs), "seed": seed, "verbatim_extracts": extracts, "kinds": found}, planted.misses
 
 
 def main(arguments: list[str]) -> int:

@@ -24,6 +24,7 @@ from llmc.schema import RunConfig
 FORMAT = 1
 LEAST_SAMPLES = 6  # fewer values have no distribution-free 95% interval of their median: 1 - 2 * 0.5**6 = 0.97, 0.94 with 5
 CONFIDENCE = 0.95
+MOST_KEPT = 2_000  # values of one metric; more are kept where they came from, in the benchmark's extra_info
 Better = Literal["higher", "lower", "none"]
 Status = Literal["done", "failed", "refused"]
 
@@ -152,13 +153,32 @@ def median(name: str, samples: Sequence[float], note: str = "") -> Metric:
 
     unit, better, _ = meaning(name)
     values = [float(x) for x in samples]
-    low, high, said = None, None, too_small(len(values))
-    if not said:
-        from scipy.stats import quantile_test
+    low, high = _between(values, 0.5)
+    return Metric(float(np.median(values)), unit, better, values, low, high, note=_notes(note, too_small(len(values))))
 
-        found = quantile_test(values, q=float(np.median(values)), p=0.5).confidence_interval(CONFIDENCE)
-        low, high = float(found.low), float(found.high)
-    return Metric(float(np.median(values)), unit, better, values, low, high, note=_notes(note, said))
+
+def quantile(name: str, samples: Sequence[float], p: float, *, requests: int) -> Metric:
+    """A percentile of values that came from ``requests`` independent requests: where one gave several, there is no interval."""
+    import numpy as np
+
+    unit, better, _ = meaning(name)
+    values = [float(x) for x in samples]
+    low, high = _between(values, p) if len(values) == requests else (None, None)
+    kept = values if len(values) <= MOST_KEPT else []
+    note = f"{len(values):,} values" if not kept else ""
+    return Metric(float(np.percentile(values, 100 * p)), unit, better, kept, low, high, note=note)
+
+
+def _between(values: list[float], p: float) -> tuple[float | None, float | None]:
+    """Order statistics that hold the p-quantile with 95% confidence; None where the values are too few for one side."""
+    if too_small(len(values)):
+        return None, None
+    import numpy as np
+    from scipy.stats import quantile_test
+
+    found = quantile_test(values, q=float(np.quantile(values, p)), p=p).confidence_interval(CONFIDENCE)
+    both = float(found.low), float(found.high)
+    return both if np.isfinite(both).all() else (None, None)
 
 
 def share(name: str, successes: int, of: int, note: str = "") -> Metric:

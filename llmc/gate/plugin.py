@@ -49,6 +49,19 @@ def spin(loops: int) -> None:
         x += i & 3
 
 
+def refuse_coroutine_function(function: Callable[..., Any]) -> None:
+    """Fails the test: pytest-benchmark would time how long it takes to make a coroutine, and let it pass."""
+    if inspect.iscoroutinefunction(function):
+        pytest.fail(f"{function.__name__} is a coroutine function: what would be timed is making it, not running it")
+
+
+def refuse_coroutine(function: Callable[..., Any], result: object) -> None:
+    """The same of what a function gave, which need not be a coroutine function for that."""
+    if inspect.iscoroutine(result):
+        result.close()
+        pytest.fail(f"{function.__name__} gives a coroutine: what would be timed is making it, not running it")
+
+
 class Benchmark:
     """What a test calls ``benchmark``. ``stats`` is None: a single process has nothing to say here."""
 
@@ -91,8 +104,7 @@ class Benchmark:
         *,
         fixed: bool,
     ) -> Any:  # noqa: ANN401
-        if inspect.iscoroutinefunction(function):
-            pytest.fail(f"{function.__name__} is a coroutine function: what would be timed is making it, not running it")
+        refuse_coroutine_function(function)
         result: Any = None
 
         def once(iterations: int) -> float:
@@ -109,9 +121,7 @@ class Benchmark:
                 seconds = time.perf_counter() - started
             finally:
                 gc.enable()
-            if inspect.iscoroutine(result):
-                result.close()
-                pytest.fail(f"{function.__name__} gives a coroutine: what would be timed is making it, not running it")
+            refuse_coroutine(function, result)
             if teardown:
                 teardown(*args, **kwargs)
             return seconds

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FAMILIES = {
     "archive": ("llmc.files", "llmc.target.read"),
+    "bench": ("llmc.target.bench",),
     "compress": (
         "llmc.make", "llmc.stats", "llmc.target.calibrate", "llmc.target.clean", "llmc.target.compress", "llmc.target.route",
     ),
