@@ -25,7 +25,15 @@ def memory(n: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration, as precise as a reader needs."""
+    """A duration, as precise as a reader needs.
+
+    >>> seconds(0.0000042), seconds(0.0152), seconds(0)
+    ('4.2 µs', '15 ms', '0.0 s')
+    """
+    if 0 < value < 0.00095:
+        return f"{value * 1e6:.2g} µs"
+    if 0 < value < 0.095:
+        return f"{value * 1e3:.2g} ms"
     if value < 10:
         return f"{value:.1f} s"
     if value < 120:

@@ -14,7 +14,8 @@ def _(result: GateReport, console: Console) -> None:
     if slowest:
         said += f"; slowest change {slowest.benchmark.split('::')[-1]} {slowest.change:+.1%}"
         said += f" (98% CI {100 * slowest.low:+.1f}..{100 * slowest.high:+.1f})"
-    console.print(f"{result.verdict:<13} {said}   {units.seconds(result.seconds)}, {units.many(result.pairs, 'pair')}")
+    took = f"{units.seconds(result.seconds)}, {units.many(result.pairs, 'pair')}"
+    console.print(f"{result.verdict:<13} {said}   {took}", soft_wrap=True)
     grid(console, [("", "why", reason) for reason in result.reasons])
     rows = [("", "", "time", "98% CI", "")] if result.changes else []
     for c in result.changes:
