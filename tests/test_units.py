@@ -21,7 +21,18 @@ def test_size(n: int, text: str):
     assert units.size(n) == text
 
 
-@pytest.mark.parametrize(("s", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (61, "61 s"), (960, "16 min"), (3725, "1 h 02 min")])
+@pytest.mark.parametrize(
+    ("s", "text"),
+    [
+        (0.04, "40 ms"),
+        (0.0000042, "4.2 µs"),
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (61, "61 s"),
+        (960, "16 min"),
+        (3725, "1 h 02 min"),
+    ],
+)
 def test_seconds(s: float, text: str):
     assert units.seconds(s) == text
 
