@@ -8,8 +8,6 @@ a bracket in a file name is a file name. What needs no configuration is answered
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -249,8 +247,8 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if _split(arguments)[0] or any(word.lstrip("+~").startswith("hydra") for word in arguments):
-                wrapped()
+            if _split(arguments)[0] or any(word.lstrip("+~").startswith(("hydra", "experiment")) for word in arguments):
+                wrapped()  # it may be a sweep
             else:
                 job(_composed(arguments))
     except (KeyboardInterrupt, BrokenPipeError):
@@ -283,24 +281,6 @@ def _composed(overrides: list[str]) -> Any:  # noqa: ANN401 - a DictConfig
     with open_dict(config):
         del config["hydra"]
     return config
-
-
-@contextmanager
-def _composed_once(arguments: list[str]) -> Iterator[None]:
-    """Keep Hydra from composing everything a first time only to read ``hydra.mode`` (a quarter of a short command's time),
-    which no file of ours sets; an experiment or a folder of the user's may."""
-    from hydra._internal.hydra import Hydra
-
-    may_set = ("hydra", "experiment", "--config", "-cd", "-cp", "-cn")
-    if any(word.lstrip("+").startswith(may_set) for word in arguments):
-        yield
-        return
-    asked = Hydra.get_mode
-    Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Hydra.get_mode = asked  # type: ignore[method-assign]
 
 
 def _target_of(arguments: list[str]) -> str:
