@@ -9,9 +9,15 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmc.state import CONF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llmc.make import Step
+    from llmc.schema import RunConfig
 
 INTERPOLATED_KEYS = ("output", "archive", "other", "html")  # in a sweep: output='${codec.name}.llmc'
 LITERAL_KEYS = ("input", "output", "archive", "other", "html", "id", "field", "id_field", "by")
@@ -22,6 +28,10 @@ _FLAGS_WITH_VALUE = {
 }
 # fmt: on
 _TARGET_WORD = re.compile(r"[a-z][a-z_-]*")
+
+
+class JobFailedError(Exception):
+    """A job of a sweep that ran in another process ended with this exit code."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -228,12 +238,23 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
             print(" ".join(t for t in targets if t.startswith(rest[-1])))  # noqa: T201
         os.environ["COMP_LINE"] = " ".join([command, *(f"target={w}" if w in targets else w for w in rest)])
     codes: list[int] = []
+    cells: list[tuple[list[str], Any]] = []
+    if (launcher := _launcher(arguments)) and _target_of(arguments) == "bench":
+        return usage_error(
+            f"hydra/launcher={launcher} runs cells side by side, where they measure each other",
+            "without it llmc -m bench runs them one after the other",
+        )
 
     gone: list[BrokenPipeError] = []
 
     def job(config: Any) -> None:  # noqa: ANN401 - a DictConfig; the import is for later
         try:
+            if (overrides := _swept(config)) is not None:  # Hydra composes the cells; all else is ours
+                cells.append((overrides, config))
+                return
             codes.append(run(config))
+            if codes[-1] and launcher:  # in a process of the launcher's, whose list of codes is not ours
+                raise JobFailedError(codes[-1])
             if codes[-1] == 130:  # the rest of a sweep was not asked for any more
                 raise KeyboardInterrupt
         except BrokenPipeError as error:  # past Hydra, which would report it
@@ -253,6 +274,8 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
                 job(_composed(arguments))
     except (KeyboardInterrupt, BrokenPipeError):
         raise
+    except JobFailedError as failed:  # it has said why
+        return int(failed.args[0])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     except Exception as error:
@@ -266,6 +289,8 @@ def _hydra(arguments: list[str], targets: dict[str, Path]) -> int:
             os.environ.pop("HYDRA_FULL_ERROR", None)
     if gone:
         raise gone[0]
+    if cells:
+        return sweep(cells, [word for word in _split(arguments)[0] if word not in ("-m", "--multirun")])
     return max(codes, default=0)
 
 
@@ -281,6 +306,21 @@ def _composed(overrides: list[str]) -> Any:  # noqa: ANN401 - a DictConfig
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+def _launcher(arguments: list[str]) -> str:
+    """A launcher that was named and is not the one that runs one job after the other."""
+    named = [w.partition("=")[2] for w in arguments if w.lstrip("+").startswith("hydra/launcher=")]
+    return named[-1] if named and named[-1] != "basic" else ""
+
+
+def _swept(config: Any) -> list[str] | None:  # noqa: ANN401 - a DictConfig
+    """The overrides of a job that is a cell of ``llmc -m bench``; None for every other job."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    job = HydraConfig.get()
+    return list(job.overrides.task) if job.mode == RunMode.MULTIRUN and target_name(config) == "bench" else None
 
 
 def _target_of(arguments: list[str]) -> str:
@@ -358,28 +398,58 @@ def _article(kind: str) -> str:
 
 def run(config: Any) -> int:  # noqa: ANN401 - a DictConfig
     """One composed config to its end: the result on stdout, an error as one line on stderr; the exit code."""
+
+    def do() -> int:
+        from llmc import make, report
+
+        typed, step = _understood(config, target_name(config))
+        return report.show(make.run(step, typed), typed)
+
+    return _ended(do, debug=bool(config.get("debug")))
+
+
+def sweep(cells: list[tuple[list[str], Any]], flags: list[str]) -> int:
+    """``llmc -m bench``: the cells that Hydra composed, by their overrides; the exit code."""
+
+    def do() -> int:
+        from llmc import report
+        from llmc.target import sweep
+
+        jobs = [sweep.Composed(overrides, *_understood(config, "bench")) for overrides, config in cells]
+        return report.show(sweep.run(jobs, flags), jobs[0].config)
+
+    return _ended(do, debug=bool(cells[0][1].get("debug")))
+
+
+def _understood(config: Any, name: str) -> "tuple[RunConfig, Step]":  # noqa: ANN401
+    """A composed config as typed, and its target with what that needs; UsageError for what is wrong in it."""
     from omegaconf import OmegaConf
 
     from llmc import make, report, schema
-    from llmc.errors import LlmcError, UsageError
+    from llmc.errors import UsageError
 
-    debug = bool(config.get("debug"))
     try:
-        try:
-            typed = schema.typed(config)
-        except Exception as error:
-            if debug:
-                raise
-            message, hint = explain(error)
-            return usage_error(message, hint.replace("TARGET", target_name(config)))
-        if typed.format not in report.FORMATS:
-            raise UsageError(f"format={typed.format} is none of {', '.join(report.FORMATS)}")
-        missing = sorted(OmegaConf.missing_keys(config))
-        if missing:
-            raise UsageError(f"{missing[0]} has no value", hint=f"add {missing[0]}=…")
-        name = target_name(config)
-        step = make.plan(name, OmegaConf.to_container(config.target, resolve=True))  # type: ignore[arg-type]
-        return report.show(make.run(step, typed), typed)
+        typed = schema.typed(config)
+    except Exception as error:
+        if config.get("debug"):
+            raise
+        message, hint = explain(error)
+        raise UsageError(message, hint=hint.replace("TARGET", name)) from error
+    if typed.format not in report.FORMATS:
+        raise UsageError(f"format={typed.format} is none of {', '.join(report.FORMATS)}")
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UsageError(f"{missing[0]} has no value", hint=f"add {missing[0]}=…")
+    return typed, make.plan(name, OmegaConf.to_container(config.target, resolve=True))  # type: ignore[arg-type]
+
+
+def _ended(do: "Callable[[], int]", *, debug: bool) -> int:
+    """What it gives, or its error as one line on stderr and the exit code that this stands for."""
+    from llmc import report
+    from llmc.errors import LlmcError
+
+    try:
+        return do()
     except LlmcError as error:
         if debug:
             raise

@@ -196,11 +196,11 @@ def measured(runs: Sequence[Record]) -> dict[str, Estimate]:
 def names(cells: Sequence[Cell]) -> list[str]:
     """What tells the cells apart: the groups that differ, then what else was set, then the code, then the configuration."""
     vary = [g for g in GROUPS if len({cell.options.get(g) for cell in cells}) > 1] or list(GROUPS[:3])
-    said = [" · ".join(cell.options.get(g, "") for g in vary) for cell in cells]
+    said = [" ".join(cell.options.get(g, "") for g in vary) for cell in cells]
     ways: tuple[Callable[[Cell], str], ...] = (_own, _code, lambda cell: cell.config_hash[:8])
     for more in ways:
         said = [
-            f"{text} · {extra}" if said.count(text) > 1 and (extra := more(cell)) else text
+            f"{text} {extra}" if said.count(text) > 1 and (extra := more(cell)) else text
             for text, cell in zip(said, cells, strict=True)
         ]
     return said
@@ -216,25 +216,27 @@ def _code(cell: Cell) -> str:
 
 
 def picks(cells: Sequence[Cell], speed: str, least: float) -> list[Pick]:
-    """Smallest that passes, fastest, cheapest."""
+    """Smallest that passes, fastest, cheapest; without a model there is nothing to pass and nothing to pay."""
     if not cells:
         return []
     size = next((name for name in ("token_ratio", "byte_ratio") if any(name in cell.measured for cell in cells)), "")
     found = []
+    asked = any("pass_rate" in cell.measured for cell in cells)
+    smallest = "smallest that passes" if asked else "smallest"
     if size:
         passing = [at for at, cell in enumerate(cells) if cell.passes(least)]
         if passing:
-            found.append(_pick("smallest that passes", size, cells, passing))
+            found.append(_pick(smallest, size, cells, passing))
         else:
             top = max(cell.measured["pass_rate"].value for cell in cells)
             why = f"no cell passes: the best has {top:.0%} of its gists kept, {least:.0%} are asked for (sweep.min_pass_rate)"
-            found.append(Pick("smallest that passes", size, None, [], why))
+            found.append(Pick(smallest, size, None, [], why))
     everyone = list(range(len(cells)))
     found += [_pick("fastest", speed, cells, everyone)] if speed else []
     cost = "cost_usd_per_1k_documents"
     if any(cost in cell.measured for cell in cells):
         found.append(_pick("cheapest", cost, cells, everyone))
-    else:
+    elif asked:
         found.append(Pick("cheapest", cost, None, [], "no cell has a known cost: power=… price=… say what local work costs"))
     return found
 

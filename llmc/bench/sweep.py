@@ -28,6 +28,8 @@ from llmc.engine.causes import ended
 
 SCHEMA = "llmc.sweep/1"
 CELL, REFERENCE = "cell", "reference"
+ROOT = Path(__file__).parent.parent.parent
+"""Where the cells import llmc from: the same as we do, whatever folder they run in."""
 GUARD = Path(__file__).parent.parent / "engine" / "_guard.py"
 END_SECONDS = 12
 """What a cell that is to end has: it stops its engine, which has 8 s of its own."""
@@ -63,6 +65,12 @@ def order(cells: int, blocks: int, seed: int, reference: int = 0) -> list[Slot]:
 def distinct(hashes: Sequence[str]) -> list[int]:
     """The first place of each different hash: ``engine=auto,embedded`` may be the same cell twice."""
     return [at for at, each in enumerate(hashes) if each not in hashes[:at]]
+
+
+def differing(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Each cell's overrides without those that all have; all of them where nothing is left."""
+    common = set(cells[0]).intersection(*cells) if len(cells) > 1 else set()
+    return [" ".join(word for word in cell if word not in common) or " ".join(cell) for cell in cells]
 
 
 def short(text: str) -> str:
@@ -140,6 +148,7 @@ def run(argv: Sequence[str], *, timeout_seconds: float, keep: int, log: Path) ->
             stderr=out,
             start_new_session=True,
             pass_fds=(keep,),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
         )
     try:
         code = process.wait(timeout_seconds)
@@ -176,11 +185,12 @@ def save(folder: Path, machine: str, plan: Mapping[str, Any]) -> None:
 
 
 def plans(folder: Path) -> dict[str, dict[str, Any]]:
-    """The plans in a folder, by machine."""
-    found = {}
-    for file in sorted(folder.glob("sweep-*.json")):
+    """The plans below a folder, by machine; of several on one machine only what their cells were asked for."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted(folder.rglob("sweep-*.json")):
         with contextlib.suppress(OSError, ValueError):
             plan = json.loads(file.read_text())
-            if isinstance(plan, dict) and plan.get("schema") == SCHEMA:
-                found[str(plan.get("machine"))] = plan
+            if isinstance(plan, dict) and plan.get("schema") == SCHEMA and isinstance(plan.get("cells"), dict):
+                before = found.get(str(plan["machine"]))
+                found[str(plan["machine"])] = {"cells": before["cells"] | plan["cells"]} if before else plan
     return found

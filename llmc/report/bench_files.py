@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llmc.errors import UsageError
 from llmc.parts import write_atomically
-from llmc.report import text_files
+from llmc.report import html, text_files
 from llmc.report.bench_text import Report
 from llmc.report.text_files import table_csv
 
@@ -20,6 +20,15 @@ def write_all(report: Report, folder: Path) -> list[Path]:
         return [_write(folder / name, text(report, kind)) for kind, name in NAMES.items()]
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def check(folder: Path, *, force: bool) -> None:
+    """UsageError when files of these names are there and are no report of ours."""
+    there = next((folder / name for name in NAMES.values() if (folder / name).exists()), None)
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file: a report is a folder", hint="output=report/")
+    if there is not None and not force and not html.is_ours(folder / NAMES[".html"]):
+        raise UsageError(f"{there} is there already", hint="another folder, or force=true to overwrite it")
 
 
 def text(report: Report, kind: str) -> str:

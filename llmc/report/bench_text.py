@@ -16,11 +16,11 @@ from llmc.report.html import Section, Table, Tile
 
 SCHEMA = "llmc.bench/1"
 SHORT = {
-    "byte_ratio": "bytes",
-    "token_ratio": "tokens",
-    "pass_rate": "pass",
-    "seconds_per_document": "s/document",
-    "cost_usd_per_1k_documents": "USD/1K",
+    "byte_ratio": "byte ratio",
+    "token_ratio": "token ratio",
+    "pass_rate": "gists passing",
+    "seconds_per_document": "time a document",
+    "cost_usd_per_1k_documents": "cost of 1,000",
 }
 """Column heads of the usual metrics."""
 
@@ -73,7 +73,7 @@ def figure(value: float, unit: str) -> str:
     if unit == "B":
         return units.size(round(value))
     if unit == "s" and value:
-        return f"{value:,.3g} s" if value >= 0.001 else f"{1000 * value:.3g} ms"
+        return f"{value:,.3g} s" if value >= 0.1 else f"{1000 * value:.3g} ms"
     text = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
     return text if unit in ("", "requests", "tokens", "errors") else f"{text} {unit}"
 
@@ -162,7 +162,8 @@ def _sections(name: str, group: Group, several: bool) -> list[Section]:
 def _take(name: str, group: Group, of: str) -> Section | None:
     if not group.picks:
         return None
-    rows, commands = [], []
+    rows: list[tuple[str, ...]] = []
+    commands: dict[str, list[str]] = {}
     for pick in group.picks:
         if pick.cell is None:
             rows.append((pick.purpose, "none", "", pick.why))
@@ -171,9 +172,10 @@ def _take(name: str, group: Group, of: str) -> Section | None:
         rows.append(
             (pick.purpose, cell.name, f"{name_of(pick.metric)} {interval(cell.measured[pick.metric])}", _tied(group, pick))
         )
-        commands.append(f"{cell.command}   # {pick.purpose}")
+        commands.setdefault(cell.command, []).append(pick.purpose)
     table = Table(f"The best of each kind{of}", ["", "cell", "figure", "cannot be told from it"], rows)
-    return Section(f"{name}-take", f"What to take{of}", tables=[table], commands=commands)
+    lines = [f"{command}   # {', '.join(purposes)}" for command, purposes in commands.items()]
+    return Section(f"{name}-take", f"What to take{of}", tables=[table], commands=lines)
 
 
 def _tied(group: Group, pick: Pick) -> str:
@@ -188,18 +190,10 @@ def _cells(name: str, group: Group, of: str) -> Section | None:
     for at, cell in enumerate(group.cells, 1):
         known = [cell.measured.get(each) for each in group.criteria]
         counted = cell.measured.get(group.speed)
-        rows.append(
-            (
-                str(at),
-                cell.name,
-                cell.place,
-                *map(interval, known),
-                str(len(cell.runs)),
-                str(counted.samples if counted else ""),
-            )
-        )
+        n = str(counted.samples) if counted else ""
+        rows.append((str(at), cell.name, cell.place, *map(interval, known), str(len(cell.runs)), n))
     text = (
-        f"On the front ({front.FRONT}): nothing else is as good or better in {_and([name_of(c) for c in group.criteria])}, "
+        f"{front.FRONT.capitalize()}: nothing else is as good or better in {_and([name_of(c) for c in group.criteria])}, "
         f"and better in at least one. {front.TIED.capitalize()}: something is, but by no more than the intervals."
     )
     note = (
@@ -219,7 +213,7 @@ def _quality(name: str, group: Group, of: str) -> Section | None:
         (str(group.cells.index(c) + 1), c.name, interval(c.measured["pass_rate"]), interval(c.measured[group.speed]))
         for c in both
     ]
-    columns = ["#", "cell", "pass", name_of(group.speed)]
+    columns = ["#", "cell", name_of("pass_rate"), name_of(group.speed)]
     return Section(
         f"{name}-quality", f"Gists that pass, and the time they take{of}",
         tables=[Table(f"Passing gists and time{of}", columns, rows, ["#", *columns[2:]])],
@@ -285,7 +279,7 @@ def _details(name: str, group: Group, of: str) -> list[Section]:
         columns = ["metric", "median (interval)", "runs", "n", "", "note"]
         about = f"configuration {cell.config_hash[:12]}, llmc {cell.version} {cell.commit[:12]}"
         tables.append(Table(f"{at}: {cell.name}{of}", columns, rows, columns[1:4], about))
-    return [Section(f"{name}-details", f"Every metric of each cell{of}", tables=tables)]
+    return [Section(f"{name}-details", f"Every metric of each cell{of}", tables=tables, folded=True)]
 
 
 def _note(cell: Cell, metric: str) -> str:
@@ -316,7 +310,7 @@ def _how(name: str, group: Group, of: str) -> Section:
     if governor := first.machine.get("governor"):
         rows.append(("clock", str(governor)))
     rows.append(("first and last run (UTC)", f"{first.started[:19]} to {group.runs[-1][0].started[:19]}"))
-    if plan := group.plan:
+    if "seed" in (plan := group.plan):
         rows.append(("order", f"{plan.get('blocks')} blocks, random within each, seed {plan.get('seed')}"))
     tables = [Table(f"Circumstances{of}", ["", ""], rows)]
     labels = {cell.config_hash: cell.name for cell in (*group.cells, *group.failed)}

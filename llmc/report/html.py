@@ -66,6 +66,8 @@ class Section:
     tables: Sequence[Table] = ()
     commands: Sequence[str] = ()
     """To be copied as they are."""
+    folded: bool = False
+    """Its tables are opened by those who want them."""
 
 
 def page(template: str, *, title: str, script: str = "", **values: object) -> str:

@@ -21,8 +21,9 @@ from llmc.bench.record import Record
 from llmc.errors import LlmcError, UsageError
 from llmc.machine.fingerprint import fingerprint
 from llmc.schema import RunConfig
-from llmc.target import compress, doctor
+from llmc.target import compress, doctor, records
 from llmc.target.deploy import Deployed
+from llmc.target.records import BenchSummary, BenchTrend
 
 
 @dataclass(slots=True)
@@ -39,10 +40,15 @@ class BenchReport:
 
 def resolve(config: RunConfig) -> RunConfig:
     """``auto`` is chosen where an engine is needed; what an engine is not asked for keeps its name."""
-    return doctor.resolve(config) if config.bench.needs_engine or config.bench.engine_starts else config
+    engine = config.do is None and (config.bench.needs_engine or config.bench.engine_starts)
+    return doctor.resolve(config) if engine else config
 
 
 def check(config: RunConfig) -> None:
+    if config.do is not None:
+        if config.do not in records.ACTIONS:
+            raise UsageError(f"do={config.do} is none of {', '.join(records.ACTIONS)}", hint="llmc bench without it measures")
+        return
     settings = config.bench
     for package in ("pytest", "pytest_benchmark", "scipy"):
         if importlib.util.find_spec(package) is None:
@@ -69,8 +75,10 @@ def check(config: RunConfig) -> None:
         next(iter(compress.selection(replace(config, output=None))), None)
 
 
-def bench(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> BenchReport | str:
-    """One run, one record."""
+def bench(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> BenchReport | BenchSummary | BenchTrend | str:
+    """One run, one record; with a second word (``llmc bench report``) what the records say."""
+    if config.do is not None:
+        return records.ACTIONS[config.do](config)
     if config.dry_run:
         return _plan(config)
     from llmc.bench import plugin  # brings pytest
@@ -107,7 +115,7 @@ def bench(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Bench
         notes=job.notes,
         machine=machine,
     )
-    path = record.write(made, record.folder())
+    path = record.write(made, Path(config.output).expanduser() if config.output else record.folder())
     if error:
         report.error(LlmcError(error, hint=hint or f"what was measured before: {path}"))
     return BenchReport(made, str(path))

@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from llmc.target import status
 
 PROBE_SECONDS = 5  # how long a probe stands: one serves the choice and the diagnosis of a run, a sweep's next job looks again
 PATIENCE_SECONDS = 5  # for each program before a start, where a wrong "no" would stop it; the default is for who looks on
+_looking_once: list[bool] = []
 _probes: dict[tuple[bool, str, str, str], tuple[float, Probed]] = {}
 
 
@@ -140,13 +142,23 @@ def _whole(config: RunConfig) -> bool:
     return str(config.target._target_).endswith(".doctor")
 
 
+@contextmanager
+def one_look() -> Iterator[None]:
+    """While it is open a probe stands however long ago it was: for many configurations that are asked about at once."""
+    _looking_once.append(True)
+    try:
+        yield
+    finally:
+        _looking_once.pop()
+
+
 def probed(config: RunConfig, *, tools: bool) -> Probed:
     """This machine, as it was at most a few seconds ago."""
     now, binary = time.monotonic(), config.engine.binary or ""
     asked = os.environ.get("OLLAMA_ENDPOINT", "") or os.environ.get("OLLAMA_HOST", "")
     key = (tools, config.engine.name if binary else "", binary, asked)
     taken, found = _probes.get(key, (-PROBE_SECONDS, Probed()))
-    if now - taken >= PROBE_SECONDS:
+    if now - taken >= PROBE_SECONDS and not (_looking_once and key in _probes):
         own = {config.engine.name: binary} if binary else {}
         host = Host(binaries=own) if _whole(config) else Host(binaries=own, timeout_seconds=PATIENCE_SECONDS)
         found = probe(host, tools=tools)

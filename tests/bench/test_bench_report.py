@@ -103,7 +103,7 @@ def test_where_no_cell_passes_none_is_called_the_smallest_that_does(tmp_path):
 
 def test_a_cell_is_named_by_what_it_differs_in_and_its_command_leaves_out_what_is_the_benchs(tmp_path):
     (group,) = summary.groups(summary.find(a_sweep(tmp_path)), min_pass_rate=0.5)
-    assert [c.name for c in group.cells[:2]] == ["embedded · local · gist", "llama_server · local · gist"]
+    assert [c.name for c in group.cells[:2]] == ["embedded local gist", "llama_server local gist"]
     assert group.cells[1].command == "llmc compress input=… output=….llmc model=smollm engine=eb"
     group.cells[1].overrides = ["bench=quick", "bench.rounds=2", "sweep.blocks=3", "model=smollm", "profile.batch=1"]
     assert group.cells[1].command == "llmc compress input=… output=….llmc model=smollm profile.batch=1"

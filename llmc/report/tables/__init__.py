@@ -27,6 +27,8 @@ FAMILIES = {
         "llmc.target.stop",
     ),
     "gate": ("llmc.target.gate",),
+    "records": ("llmc.target.records",),
+    "sweep": ("llmc.target.sweep",),
 }  # fmt: skip
 """Which module draws what: the modules that results' types are of. Only one is imported, since each brings its targets."""
 
