@@ -15,7 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+import psutil
+
 import llmc
+from llmc.engine._http import is_loopback
 from llmc.errors import EngineUnavailable, LlmcError, UsageError
 from llmc.fidelity import Policy
 from llmc.meter import Call, Made, Meter, Outcome
@@ -34,8 +37,9 @@ R = TypeVar("R")
 class Cluster:
     """A Ray cluster, joined for as long as it is entered. It runs what is submitted, as an executor does."""
 
-    def __init__(self, config: RunnerConfig) -> None:
-        self.config = config
+    def __init__(self, config: RunnerConfig, *, offline: bool = False) -> None:
+        """``offline``: only one whose nodes are all on this machine is joined."""
+        self.config, self.offline = config, offline
         self.tasks = 1
         """How many can run at once."""
 
@@ -56,6 +60,12 @@ class Cluster:
                 f"the Ray cluster at {self.config.address} cannot be joined: {str(error).splitlines()[0]}",
                 hint="ray status shows it; its token must be on this machine too",
             ) from error
+        if self.offline and (others := elsewhere([node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]])):
+            ray.shutdown()
+            raise UsageError(
+                f"the profile sends documents to no other machine: {others[0]} is a node of the cluster at {self.config.address}",
+                hint="profile.offline=false lets them travel to the nodes of the cluster",
+            )
         cpus = ray.cluster_resources().get("CPU", 0.0)
         self.tasks = max(1, int(cpus / self.config.cpus_per_task))
         return self
@@ -89,6 +99,12 @@ def _hand_on(done: "Future[R]", answer: "Future[R]") -> None:
     said = str(cause or error).strip().splitlines() or [type(error).__name__]
     failed = EngineUnavailable(f"the cluster could not do it: {said[0]}", hint="llmc and its packages must be on every node")
     answer.set_exception(cause if isinstance(cause, LlmcError) else failed)
+
+
+def elsewhere(addresses: Sequence[str]) -> list[str]:
+    """Those that are not of this machine: a head that is asked on loopback may have nodes anywhere."""
+    ours = {address.address for each in psutil.net_if_addrs().values() for address in each}
+    return [address for address in addresses if address not in ours and not is_loopback(address)]
 
 
 def _token_file() -> Path:

@@ -1,18 +1,20 @@
 """What comes back from a cluster, told to those who wait: without Ray, by a pool that fails or answers as a node does."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from llmc import codec, pipeline, schema
 from llmc.documents import Selection
 from llmc.errors import EngineError, EngineUnavailable, UsageError
 from llmc.meter import Call, Outcome, Unmetered
-from llmc.runner import RemoteLadder
+from llmc.runner import RemoteLadder, elsewhere
 from llmc.target import compress
 from llmc.view import Attempt
 from llmc.view.ladder import no_view
@@ -88,6 +90,11 @@ def test_a_cluster_that_is_gone_is_a_run_that_goes_wrong(ladder, tmp_path):
     with pytest.raises(EngineError, match=r"profile.max_failures=3; the last: .*the cluster is gone"):
         pipeline.compress(Selection(str(folder)), tmp_path / "a.llmc", codec.load("zstd"), made, max_failures=3)
     assert len(views(tmp_path / "a.llmc")) < 20
+
+
+def test_nodes_on_other_machines_are_told_from_those_here():
+    here = next(a.address for each in psutil.net_if_addrs().values() for a in each if a.family == socket.AF_INET)
+    assert elsewhere(["127.0.0.1", here, "203.0.113.7"]) == ["203.0.113.7"]  # an address for examples (RFC 5737)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,11 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
     progress = Progress()
     deployed = deploy.engine if isinstance(deploy, Deployed) else None
     with ExitStack() as opened:
-        cluster = opened.enter_context(Cluster(config.runner)) if config.runner.name == "ray" else None
+        cluster = (
+            opened.enter_context(Cluster(config.runner, offline=config.profile.offline))
+            if config.runner.name == "ray"
+            else None
+        )
         ladder, meter = _ladder(config, deployed, why, cluster, progress, warnings, opened)
         opened.enter_context(display.compress(progress, _heading(config, ladder, why), quiet=config.quiet))
         summary = pipeline.compress(
