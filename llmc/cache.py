@@ -18,7 +18,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -249,14 +249,13 @@ def _secret(file: Path) -> bytes:
     if not file.exists():
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-            opened.write(secrets.token_bytes(CODE_BYTES))
         try:
-            os.link(draft, file)
-        except FileExistsError:
-            pass
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+                opened.write(secrets.token_bytes(CODE_BYTES))
+            with suppress(FileExistsError):
+                os.link(draft, file)
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
     found = file.read_bytes()
     if len(found) != CODE_BYTES:
         raise _Damaged(f"its key {file} has {len(found)} bytes instead of {CODE_BYTES}: delete it")

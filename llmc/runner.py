@@ -63,7 +63,7 @@ class Cluster:
         if self.offline and (others := elsewhere([node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]])):
             ray.shutdown()
             raise UsageError(
-                f"the profile sends documents to no other machine: {others[0]} is a node of the cluster at {self.config.address}",
+                f"the profile sends documents to no other machine: {others[0]} is a node of {self.config.address}",
                 hint="profile.offline=false lets them travel to the nodes of the cluster",
             )
         cpus = ray.cluster_resources().get("CPU", 0.0)

@@ -119,7 +119,8 @@ class Scene:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             cwd=self.folder,
-            env=self.runner.environ({"LLMC_HOME": str(self.folder / "home")}),
+            # Python itself would leave half of a compiled module behind on a disk that is full.
+            env=self.runner.environ({"LLMC_HOME": str(self.folder / "home"), "PYTHONDONTWRITEBYTECODE": "1"}),
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
         )
 

@@ -115,7 +115,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_what_was_stored_stays(tmp_pat
             f"output={tmp_path / 'a.llmc'}",
             "view=none",
         ],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "LLMC_HOME": str(tmp_path / "home")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LLMC_HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=lambda: resource.setrlimit(
             resource.RLIMIT_FSIZE, (300_000, 300_000)
         ),  # as a full disk, but for this process
