@@ -103,3 +103,10 @@ def test_without_an_address_or_with_a_budget_it_says_so(llmc_inside, documents: 
     assert llmc_inside(*words).error(2) == ("runner=ray needs the address of the cluster", "runner.address=HOST:6379")
     message, _ = llmc_inside(*words, "budget.run.requests=5").error(2)
     assert "runner=ray cannot keep it" in message
+
+
+def test_under_profile_local_a_cluster_whose_nodes_are_all_here_may_be_used(llmc, cluster, documents: Path, tmp_path: Path):
+    address = f"127.0.0.1:{cluster.address.rpartition(':')[2]}"
+    words = ["compress", f"input={documents}", f"output={tmp_path / 'a.llmc'}", "view=none", "runner=ray"]
+    said = llmc(*words, f"runner.address={address}", timeout=300).ok().json
+    assert said["run"]["stored"] == DOCUMENTS
