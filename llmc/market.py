@@ -117,7 +117,8 @@ def counterfactuals(spending: Spending, config: "RunConfig", market: Market) -> 
         return []
     served = {f"{p}/{m}" for p, m in (g.key for g in spending.by("provider", "model", where=sent))}
     found = []
-    for name in dict.fromkeys([cloud_name(config), *config.cost.compare]):
+    own = [f"{each.provider}/{each.model}" for each in config.price.overrides]
+    for name in dict.fromkeys([cloud_name(config), *config.cost.compare, *own]):
         for variant in (None, config.cost.batch_variant):
             rates = market.rates(name, variant)
             if isinstance(rates, str):

@@ -36,6 +36,8 @@ class Repriced:
     after_pico: int
     unknown_before: int
     unknown_after: int
+    variant_unmatched: int
+    """Priced as standard now, though a variant (batch, flex) is asked for."""
 
 
 def reprice(
@@ -50,7 +52,7 @@ def reprice(
     """Add a repricing; with ``dry_run`` only say what it would be."""
     name = f"{at:%Y%m%dT%H%M%SZ}"
     priced, tariff = Prices(prices), Tariff.of(power)
-    events = changed = before = after = unknown_before = unknown_after = 0
+    events = changed = before = after = unknown_before = unknown_after = unmatched = 0
     for batch in _batches(ledger.events(where)):
         found: list[tuple[Event, Cost]] = []
         for event in batch:
@@ -60,6 +62,7 @@ def reprice(
             after += cost.pico or 0
             unknown_before += event.cost_pico is None
             unknown_after += cost.pico is None
+            unmatched += cost.price.variant_matched is False
             if cost.pico != event.cost_pico:
                 found.append((event, cost))
         changed += len(found)
@@ -71,7 +74,7 @@ def reprice(
                     "INSERT INTO repricings SELECT ?, event, ?, ?, ? FROM events WHERE event_id = ?",
                     (name, period.microseconds(at), cost.pico, ledger.price_key(connection, cost.price), event.event_id),
                 )
-    return Repriced(name, events, changed, before, after, unknown_before, unknown_after)
+    return Repriced(name, events, changed, before, after, unknown_before, unknown_after, unmatched)
 
 
 def _again(event: Event, prices: Prices, tariff: Tariff) -> Cost:

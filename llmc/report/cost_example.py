@@ -1,17 +1,25 @@
 """The cost table of llmc's predecessor, recomputed: what it claimed, what its own inputs give, and why they differ.
 
-python -m llmc.report.cost_example docs/cost.md      writes it into the page, between the two marks
+What the documentation says is kept beside this module too, so that ``llmc cost verify`` can compute it again where there is no
+documentation: in an installed llmc.
+
+python -m llmc.report.cost_example docs/cost.md      writes it there, and into the page between the two marks
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
+from llmc import price
 from llmc.breakeven import MILLION, Compression, Terms, per_million_prompt
+from llmc.ledger.verify import MAX_EXAMPLES, Check
+from llmc.price import Tokens
 
 BEGIN, END = "<!-- made by llmc.report.cost_example: do not edit -->\n", "<!-- end -->\n"
+STATED = Path(__file__).parent / "templates" / "cost_example.md"
 TOKENS = 10 * MILLION  # a month, as the predecessor's table has it
 CLOUD, LOCAL, FIXED = Fraction("0.001") * 1000, Fraction("0.0001") * 1000, Fraction(50 + 50)  # $ per million, $ a month
 TERMS = Terms(FIXED, LOCAL, CLOUD)
@@ -20,7 +28,8 @@ PRICES = (  # dollars per million tokens in and out, and where they are from
     ("google/gemini-2.5-flash-lite", "0.10", "0.40"), ("openai/gpt-5-nano", "0.05", "0.40"),
     ("groq/llama-3.1-8b-instant", "0.05", "0.08"),
 )  # fmt: skip
-PRICES_SOURCE = "genai-prices 0.2.3, 2026-11-10"
+PRICES_LIST, PRICES_DATE = "genai-prices==0.2.3", datetime(2026, 11, 10, tzinfo=UTC)
+PRICES_SOURCE = f"{PRICES_LIST.replace('==', ' ')}, {PRICES_DATE:%Y-%m-%d}"
 OUTPUT_SHARE = Fraction("0.3")  # output tokens per prompt token
 
 
@@ -86,7 +95,7 @@ def markdown() -> str:
     text = [
         "Its inputs: 10,000,000 tokens a month; cloud at $0.001 per 1K; local at $50 + $50 a month and $0.0001 per 1K.\n",
         table(("", "claimed", "recomputed", "why"), rows),
-        "With the same numbers, when a share f of the documents falls from the local model to the cloud:\n",
+        "With the same numbers, when a share f of the tokens falls from the local model to the cloud:\n",
         table(("f", "local first is cheaper above"), [(f"{s}%", even_text(hybrid(s))) for s in (0, 20, 50, 90)]),
         "What $100 a month and $0.02 per million tokens of electricity compete with, at 0.3 output tokens per prompt token "
         f"(prices: {PRICES_SOURCE}; with a batch discount of half the break-even at least doubles):\n",
@@ -96,6 +105,28 @@ def markdown() -> str:
         table(("made by", "costs", "net, one use", "pays from use"), _net()),
     ]
     return "\n".join(text)
+
+
+def check() -> Check:
+    """Every row of the example computed again and compared with what the documentation says."""
+    stated, computed = (
+        [line for line in text.splitlines() if line.strip()] for text in (STATED.read_text(encoding="utf-8"), markdown())
+    )
+    wrong = [f"{a!r} is now {b!r}" for a, b in zip(stated, computed, strict=False) if a != b]
+    wrong += [f"{abs(len(stated) - len(computed))} lines too few or too many"] if len(stated) != len(computed) else []
+    prices = [line for each in PRICES if (line := _price_differs(*each))] if price.list_source() == PRICES_LIST else []
+    note = "" if price.list_source() == PRICES_LIST else f"its prices are those of {PRICES_LIST}, this is {price.list_source()}"
+    found = "; ".join([*wrong, *prices][:MAX_EXAMPLES])
+    return Check("the documentation's examples are what the code computes", not found, len(computed), found or note)
+
+
+def _price_differs(name: str, inside: str, outside: str) -> str:
+    provider, _, model = name.partition("/")
+    for kind, told, tokens in (("in", inside, Tokens(MILLION, 0)), ("out", outside, Tokens(0, MILLION))):
+        listed = price.list_usd(provider, model, tokens, PRICES_DATE, "")
+        if Fraction(listed) != Fraction(told):
+            return f"{name} costs ${told} per million tokens {kind}, by {PRICES_LIST} ${listed:f}"
+    return ""
 
 
 def hybrid(percent: int) -> Fraction | None:
@@ -155,5 +186,6 @@ def put_into(page: str) -> str:
 
 
 if __name__ == "__main__":
+    STATED.write_text(markdown(), encoding="utf-8")
     for name in sys.argv[1:]:
         Path(name).write_text(put_into(Path(name).read_text(encoding="utf-8")), encoding="utf-8")

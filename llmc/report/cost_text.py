@@ -15,6 +15,7 @@ from llmc.report.html import Section, Table, Tile
 from llmc.spending import Amount, Group, Spending, sent
 from llmc.worth import Comparison, Month, Value, Worth, loaded
 
+FULLY_READ = 0.99  # of the time; a meter that gave readings for less has measured a part
 PLAIN = ("spent", "attempts", "failed", "cached", "tokens in", "tokens out", "unknown price")
 
 
@@ -134,6 +135,10 @@ def _electricity(spending: Spending, whole: Group) -> Tile:
         return Tile("electricity", "unknown", "no sensor was read, and power.busy_watts is not set", "unknown")
     guessed = s.energy_estimated_joules > 0
     text = f"{'>= ' if s.without_energy else ''}{'~' if guessed else ''}{_joules(s.energy_joules)}"
+    read = min((e.coverage for e in spending.energy if e.method.startswith("measured")), default=1.0)
+    if read < FULLY_READ and not guessed:
+        note = f"{_methods(spending)}; sensors gave readings for {read:.0%} of the time"
+        return Tile("electricity", f">= {_joules(s.energy_joules)}", note, "measured in part")
     about = "from configured watts: no sensor was read" if guessed else _methods(spending)
     return Tile("electricity", text, about, "estimated" if guessed else "measured")
 

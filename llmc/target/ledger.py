@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmc.errors import UsageError
+from llmc.errors import InputError, UsageError
 from llmc.ledger import Ledger, budget, default_path, spool
 from llmc.ledger import reconcile as reconciling
 from llmc.ledger import reprice as repricing
@@ -13,6 +13,7 @@ from llmc.ledger import verify as verifying
 from llmc.ledger.reconcile import Reconciled
 from llmc.ledger.reprice import Repriced
 from llmc.ledger.verify import Check
+from llmc.report import cost_example
 from llmc.schema import RunConfig
 
 
@@ -45,8 +46,15 @@ class Imported:
 
 
 def verify(config: RunConfig) -> LedgerVerified:
-    with Ledger.read(path(config)) as ledger:
-        return LedgerVerified(str(ledger.path), verifying.verify(ledger))
+    """The ledger, where anything was ever recorded, and the examples of the documentation."""
+    file, examples = path(config), cost_example.check()
+    try:
+        with Ledger.read(file) as ledger:
+            return LedgerVerified(str(file), [*verifying.verify(ledger), examples])
+    except InputError:
+        if config.ledger:
+            raise
+        return LedgerVerified(str(file), [Check("the ledger", True, 0, "there is none yet: nothing was recorded"), examples])
 
 
 def reprice(config: RunConfig) -> Repriced:

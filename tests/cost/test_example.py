@@ -29,3 +29,23 @@ def test_the_page_holds_what_the_code_computes():
     assert cost_example.put_into(text) == text, "python -m llmc.report.cost_example docs/cost.md"
     for figure in ("142.9 M", "250.0 M", "no volume", "1.9 billion", "40.3 M", "$0.68", "$0.37", "-$1.80", "-$0.26"):
         assert figure in text
+
+
+def test_verify_computes_the_examples_again_without_any_documentation(llmc_inside, tmp_path):
+    env = {"LLMC_HOME": str(tmp_path)}
+    nothing, examples = llmc_inside("cost", "verify", env=env).ok().json["checks"]
+    assert nothing["detail"] == "there is none yet: nothing was recorded"
+    assert (examples["passed"], examples["checked"]) == (True, 34)  # lines of the page's example
+    assert "no ledger at" in llmc_inside("cost", "verify", "ledger=typo.sqlite3", env=env).error(1)[0]
+
+
+def test_an_example_that_says_something_else_is_found(monkeypatch, tmp_path):
+    said = cost_example.STATED.read_text(encoding="utf-8")
+    (tmp_path / "said.md").write_text(said.replace("111.1 M tokens a month |", "11.1 M tokens a month |", 1))
+    monkeypatch.setattr(cost_example, "STATED", tmp_path / "said.md")
+    found = cost_example.check()
+    assert not found.passed
+    assert "'| local wins above | not given | 11.1 M tokens a month |" in found.detail
+    dearer = tuple((name, i, "0.66" if name == "openai/gpt-4o-mini" else o) for name, i, o in cost_example.PRICES)
+    monkeypatch.setattr(cost_example, "PRICES", dearer)
+    assert "openai/gpt-4o-mini costs $0.66 per million tokens out, by genai-prices==0.2.3 $0.6" in cost_example.check().detail

@@ -115,6 +115,18 @@ def test_without_a_sensor_nothing_is_called_measured(reported):
     assert found.worth.comparison.local_usd is None
 
 
+def test_a_sensor_that_fell_silent_has_measured_a_part(reported):
+    found = reported(measured(), stretch(coverage=0.4))
+    tile = {t.label: t for t in found.tiles}["electricity"]
+    assert (tile.value, tile.basis) == (">= 10 Wh", "measured in part")
+    assert tile.note.endswith("sensors gave readings for 40% of the time")
+
+
+def test_a_price_of_ones_own_is_compared_with_too(reported):
+    found = reported(cloud(), ACME)
+    assert {c.name: c.pico for c in found.worth.counterfactuals}["acme/cloud"] == 1000 * 10**6
+
+
 def test_configured_watts_are_an_estimate_and_say_so(reported):
     found = reported(local(seconds=100.0), *TARIFF)
     c = found.worth.comparison

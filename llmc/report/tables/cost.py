@@ -60,6 +60,8 @@ def _(result: Repriced, console: Console) -> None:
         ("unknown", f"{result.unknown_before:,} -> {result.unknown_after:,} calls"),
         ("asked for", f"llmc cost repricing={result.repricing_id}   what was recorded stays as it is"),
     ]
+    if result.variant_unmatched:
+        rows.insert(2, ("variant", f"{result.variant_unmatched:,} calls priced as standard: the list has no such discount"))
     grid(console, rows)
 
 
