@@ -9,9 +9,12 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from llmc.report.tables.screen import Screen, draw
+from llmc.report.tables import screen
+from llmc.report.tables.screen import Screen
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from llmc.target.status import Status
 
 FAMILIES = {
@@ -35,11 +38,15 @@ FAMILIES = {
 
 def render(result: Any) -> None:  # noqa: ANN401
     """A target's result on standard output."""
+    draw(result, Screen(highlight=False, markup=False, width=None if sys.stdout.isatty() else 100))
+
+
+def draw(result: Any, console: "Console") -> None:  # noqa: ANN401
+    """A target's result on a console."""
     for family, modules in FAMILIES.items():
         if type(result).__module__ in modules:
             importlib.import_module(f"{__name__}.{family}")
-    width = None if sys.stdout.isatty() else 100
-    draw(result, Screen(highlight=False, markup=False, width=width))
+    screen.draw(result, console)
 
 
 def live(samples: Iterable["Status"]) -> None:
@@ -48,6 +55,6 @@ def live(samples: Iterable["Status"]) -> None:
 
     from llmc.report.tables import engines
 
-    with Live(console=Screen(highlight=False, markup=False), auto_refresh=False) as screen:
+    with Live(console=Screen(highlight=False, markup=False), auto_refresh=False) as shown:
         for each in samples:
-            screen.update(engines.servers(each), refresh=True)
+            shown.update(engines.servers(each), refresh=True)
