@@ -118,7 +118,7 @@ def counterfactuals(spending: Spending, config: "RunConfig", market: Market) -> 
     served = {f"{p}/{m}" for p, m in (g.key for g in spending.by("provider", "model", where=sent))}
     found = []
     own = [f"{each.provider}/{each.model}" for each in config.price.overrides]
-    for name in dict.fromkeys([cloud_name(config), *config.cost.compare, *own]):
+    for name in dict.fromkeys([cloud_name(spending, config, market), *config.cost.compare, *own]):
         for variant in (None, config.cost.batch_variant):
             rates = market.rates(name, variant)
             if isinstance(rates, str):
@@ -132,9 +132,16 @@ def counterfactuals(spending: Spending, config: "RunConfig", market: Market) -> 
     return sorted(found, key=lambda c: (c.pico is None, c.pico or 0, c.name))
 
 
-def cloud_name(config: "RunConfig") -> str:
-    """``PROVIDER/MODEL`` that local work is held against."""
-    return config.cost.cloud or f"{config.provider.name}/{config.provider.model}"
+def cloud_name(spending: Spending, config: "RunConfig", market: Market) -> str:
+    """``PROVIDER/MODEL`` that local work is held against: as configured, else the one that was asked most and has a price."""
+    if config.cost.cloud:
+        return config.cost.cloud
+    asked = spending.by("provider", "model", where=lambda shared: sent(shared) and shared["backend_kind"] == "cloud")
+    for group in sorted(asked, key=lambda group: -group.sums.prompt_tokens):
+        name = "/".join(map(str, group.key))
+        if isinstance(market.rates(name), Rates):
+            return name
+    return f"{config.provider.name}/{config.provider.model}"
 
 
 def saved_by_cache(spending: Spending) -> Amount:

@@ -136,7 +136,7 @@ def compare(around: Spending, config: "RunConfig", market: Market, assumptions: 
     cost = config.cost
     month = _month(around, cost, assumptions)
     here = owned.local(around, config, assumptions, month.tokens_per_second, month.utilisation)
-    name = cloud_name(config)
+    name = cloud_name(around, config, market)
     rates = market.rates(name)
     if isinstance(rates, str):
         verdict = "unknown" if month.tokens else "nothing"

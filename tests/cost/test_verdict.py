@@ -139,6 +139,14 @@ def test_another_model_is_taken_at_its_list_price_with_the_same_share_of_its_cac
     assert c.cloud_usd == Fraction(500 * 50 + 500 * 5, 10**9)  # $0.05 per million, $0.005 from its cache
 
 
+def test_unless_told_it_compares_with_the_cloud_model_that_was_asked(reported):
+    nano = cloud(model="gpt-5-nano", served_model="gpt-5-nano", prompt_tokens=2000, output_tokens=0, cost_pico=100_000_000)
+    unpriced = cloud(provider="gateway", model="x", prompt_tokens=9000)
+    c = reported(cloud(), nano, unpriced, measured()).worth.comparison
+    assert c.cloud.name == "openai/gpt-5-nano"
+    assert reported("cost.cloud=openai/gpt-4o").worth.comparison.cloud.name == "openai/gpt-4o"
+
+
 def test_a_free_cloud_is_free(reported):
     free = ACME.replace("'1.00'", "'0'")
     found = reported(cloud(provider="acme", model="cloud", cost_pico=0), free, "cost.cloud=acme/cloud", FIXED)
