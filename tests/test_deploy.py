@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from llmc import report
+from llmc import report, schema
 from llmc.engine import records
 from llmc.engine.served import free_port
 from llmc.errors import EngineUnavailable, UsageError
@@ -530,3 +530,31 @@ def test_a_setting_that_would_be_ignored_is_refused(run_config, words, message, 
     with pytest.raises(UsageError) as caught:
         deploying.check(run_config("target=deploy", *words))
     assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_the_documented_table_of_settings_is_what_each_engine_takes():
+    lines = (ROOT.parent / "docs" / "deploy.md").read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| setting |"))
+    engines = ("llama_server", "vllm", "ollama", "embedded")
+    told = {engine: set() for engine in engines}
+    for line in lines[start + 2 :]:
+        if not line.startswith("| `"):
+            break
+        setting, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        for engine, cell in zip(engines, cells, strict=True):
+            if "engine." in setting and cell != "-":
+                told[engine].add(setting.split("`")[1].removeprefix("engine."))
+    elsewhere = {"url", "key_env", "binary", "port"}  # where it is, not how it computes
+    assert told == {engine: set(schema.option("engine", engine).takes) - elsewhere for engine in engines}
+
+
+def test_ollama_is_exported_without_a_key_it_would_not_know(direct, ollama, servers, tmp_path):
+    script = tmp_path / "serve.sh"
+    direct.deploy(*ollama, "export=command", f"output={script}")
+    first, line = script.read_text().splitlines()
+    assert first == "#!/bin/sh"
+    assert line.startswith("exec env OLLAMA_HOST=127.0.0.1:11434 ")
+    assert line.endswith("/bin/ollama serve")
+    assert not (servers.parent / "keys").exists()
+    with pytest.raises(UsageError, match="export=compose does not know Ollama's container"):
+        direct.deploy(*ollama, "export=compose")

@@ -21,10 +21,11 @@ class Cause:
     line: str
     """The words of the log."""
     hint: str
+    """What to do; for a kind that a command of llmc mends or explains, what that command is for."""
 
 
 _CAUSES = (
-    ("port", r"couldn't bind HTTP server socket|address already in use", "takes a free one"),
+    ("port", r"couldn't bind HTTP server socket|address already in use", "to take a free one"),
     (
         "gated",
         r"gated repo|GatedRepo|401 Client Error|403 Client Error",
@@ -34,20 +35,20 @@ _CAUSES = (
         "missing",
         r"failed to open GGUF file|Repository Not Found|is not a valid model identifier|is not a local folder"
         r"|No such file or directory: .*(model|config|gguf)|Can't load the configuration|HFValidationError: ",
-        "fetches it",
+        "to fetch it",
     ),
     (
         "damaged",
         r"invalid magic characters|corrupted or incomplete|failed to read key-value"
         r"|tensor .* (missing|wrong shape)",
-        "fetches it anew",
+        "to fetch it anew",
     ),
     (
         "memory",
         r"out of memory|OutOf\w*Memory|insufficient memory|failed to allocate|bad_alloc|Cannot allocate memory"
         r"|less than desired \w+ memory utilization|less than requested memory for kv"
         r"|No available memory for the cache blocks|KV cache is needed",
-        "shows what fits: a smaller quant=, profile.concurrency= or profile.slot_context_tokens=",
+        "a smaller quant=, profile.concurrency= or profile.slot_context_tokens=; what fits",
     ),
     (
         "architecture",
@@ -57,24 +58,24 @@ _CAUSES = (
     (
         "kernels",
         r"no kernel image is available|TensileLibrary|invalid device function|unsupported GPU",
-        "computes on most GPUs",
+        "what computes on most GPUs",
     ),
     (
         "driver",
         r"driver version is insufficient|no CUDA-capable device|ErrorIncompatibleDriver|failed to initialize (ROCm|CUDA|HIP)"
         r"|hipErrorNoDevice|libcuda\.so|No HIP GPUs|no usable GPU found|Failed to infer device type|ErrorInitializationFailed",
-        "says what is missing",
+        "what is missing",
     ),
     (
         "option",
         r"invalid argument:|error while handling argument|unrecognized arguments|error: argument ",
-        "shows the command",
+        "its command",
     ),
     ("library", r"error while loading shared libraries", "install what is missing, or set engine.binary"),
 )
 _SIGNALS = {
     signal.SIGILL: Cause("processor", "it was built for a newer processor", "another build: engine.binary=…"),
-    signal.SIGKILL: Cause("memory", "killed, most likely by the kernel for want of memory", "shows what fits"),
+    signal.SIGKILL: Cause("memory", "killed, most likely by the kernel for want of memory", "what fits"),
 }
 # llama.cpp: "0.05.043.444 E "; vLLM: "(EngineCore pid=7) ERROR 11-23 16:59:01 [core.py:12] "; colours
 _PREFIX = re.compile(r"^(\d[\d.]+ [EWI] |\([\w-]+ pid=\d+\) |(ERROR|WARNING|INFO) [\d-]+ [\d:]+ (\[[^\]]*\] )?)+|\x1b\[[\d;]*m")

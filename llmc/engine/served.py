@@ -282,7 +282,7 @@ class Served(LocalEngine):
             )
         if (port := self.config.engine.port) and (who := ports.holder(port)):
             free = advice.command(self.config, {"engine.port": ""}, target="deploy")
-            raise EngineUnavailable(f"engine.port={port} is held by {who}", hint=f"{free}: takes a free one")
+            raise EngineUnavailable(f"engine.port={port} is held by {who}", hint=f"to take a free one: {free}")
         port = port or free_port()
         argv, environment = self.arguments(program, port), self.environment(port)
         self.model_digest = self._pulled_digest
@@ -370,15 +370,15 @@ class Served(LocalEngine):
 
     def _mending(self, cause: causes.Cause) -> str:
         """What to do about it: where it can be, as the command that this configuration came from."""
-        own = self.config.model.path
+        own = self.weights is not None and not self.weights.is_relative_to(state.cache("models").absolute())
         if cause.kind == "damaged" and own:
-            return f"{own} is damaged, or no GGUF file: another model.path="
+            return f"{self.weights} is no GGUF file, or a damaged one"
         target, changes = _MENDING.get(cause.kind, ("", {}))
         if not target:
             return cause.hint
         if cause.kind == "kernels" and self.name == "vllm":
             changes = {**changes, "engine": "llama_server"}
-        return advice.command(self.config, changes, target=target) + (f": {cause.hint}" if cause.hint else "")
+        return f"{cause.hint}: {advice.command(self.config, changes, target=target)}"
 
     def _doctor(self) -> str:
         return advice.command(self.config, {}, target="doctor")

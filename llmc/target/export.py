@@ -46,6 +46,11 @@ def export(config: RunConfig, engine: Engine) -> Exported:
             f"engine={engine.name} ends with llmc: there is nothing to export",
             hint=f"llmc deploy engine=llama_server export={config.export}",
         )
+    if config.export == "compose" and engine.name == "ollama":
+        raise UsageError(
+            "export=compose does not know Ollama's container, which keeps models of its own",
+            hint="docker run -d -p 127.0.0.1:11434:11434 -v ollama:/root/.ollama --name ollama ollama/ollama",
+        )
     port = config.engine.port or engine.usual_port
     key = _key(engine)
     text = {"systemd": systemd, "compose": compose, "command": command}[str(config.export)](engine, port, key)
@@ -66,8 +71,10 @@ def export(config: RunConfig, engine: Engine) -> Exported:
     return Exported(str(path), str(config.export), f"http://127.0.0.1:{port}", then[str(config.export)])
 
 
-def _key(engine: Served) -> Path:
-    """The file with the server's key, made once."""
+def _key(engine: Served) -> Path | None:
+    """The file with the server's key, made once; None for a server that knows none."""
+    if not engine.key_variable:
+        return None
     path = key_file(engine.server_name)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -76,7 +83,7 @@ def _key(engine: Served) -> Path:
     return path
 
 
-def systemd(engine: Served, port: int, key: Path) -> str:
+def systemd(engine: Served, port: int, key: Path | None) -> str:
     """A unit for the user's own manager (``systemctl --user``)."""
     environment = "".join(f"Environment={_unit(f'{k}={v}')}\n" for k, v in engine.environment(port).items())
     line = " ".join(_unit(word, command=True) for word in engine.arguments(engine.find_program(), port))
@@ -88,7 +95,7 @@ After=network.target
 [Service]
 Type=exec
 ExecStart={line}
-{environment}EnvironmentFile={_percent(str(key))}
+{environment}{f"EnvironmentFile={_percent(str(key))}" if key else ""}
 Restart=on-failure
 RestartSec=5
 KillMode=control-group
@@ -114,7 +121,7 @@ def _unit(word: str, *, command: bool = False) -> str:
     return word if word and all(c.isalnum() or c in "-_./=:,@%+" for c in word) else f'"{word}"'
 
 
-def compose(engine: Served, port: int, key: Path) -> str:
+def compose(engine: Served, port: int, key: Path | None) -> str:
     """A compose file; what is in it is JSON, which YAML contains, so that no name needs quoting rules."""
     config = engine.config
     image = config.engine.images.get(config.backend.name)
@@ -130,7 +137,7 @@ def compose(engine: Served, port: int, key: Path) -> str:
         "command": engine.arguments("", port, inside)[engine.image_words :],
         "ports": [f"127.0.0.1:{port}:{port}"],
         "volumes": volumes,
-        "env_file": [str(key)],
+        "env_file": [str(key)] if key else [],
         "environment": {
             **engine.environment(port),
             **({"HF_HOME": "/huggingface"} if "huggingface:/huggingface" in volumes else {}),
@@ -147,7 +154,8 @@ def compose(engine: Served, port: int, key: Path) -> str:
     return text.replace("$", "$$")  # else Compose takes it for a variable
 
 
-def command(engine: Served, port: int, key: Path) -> str:
+def command(engine: Served, port: int, key: Path | None) -> str:
     """A shell script that becomes the server."""
     words = [f"{k}={v}" for k, v in engine.environment(port).items()] + engine.arguments(engine.find_program(), port)
-    return f"#!/bin/sh\nset -a\n. {shlex.quote(str(key))}\nexec env {shlex.join(words)}\n"
+    known = f"set -a\n. {shlex.quote(str(key))}\n" if key else ""
+    return f"#!/bin/sh\n{known}exec env {shlex.join(words)}\n"
