@@ -7,7 +7,7 @@ drift is only said when its p-value is below the error rate by the number of ser
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -82,7 +82,9 @@ def trend(runs: Iterable[Record], metrics: Sequence[str]) -> Trend:
     for each in sorted((run for run in runs if run.status == "done"), key=lambda run: run.started):
         keyed.setdefault((each.machine_name, each.bench, each.config_hash), []).append(each)
     found = Trend(machines=list(dict.fromkeys(machine for machine, _, _ in keyed)))
-    for name, (key, records) in zip(_names(list(keyed.values())), keyed.items(), strict=True):
+    names = _names({config_hash: records[0] for (_, _, config_hash), records in keyed.items()})
+    for key, records in keyed.items():
+        name = names[key[2]]
         for metric in metrics:
             points = [_point(run, run.metrics[metric]) for run in records if metric in run.metrics]
             if len(points) > 1:
@@ -95,9 +97,10 @@ def trend(runs: Iterable[Record], metrics: Sequence[str]) -> Trend:
     return found
 
 
-def _names(groups: Sequence[Sequence[Record]]) -> list[str]:
-    cells = [Cell("", runs[0].cell, runs[0].config_hash, "", "", [], [], []) for runs in groups]
-    return summary.names(cells)
+def _names(configurations: Mapping[str, Record]) -> dict[str, str]:
+    """What each configuration differs in from the others, by its hash; the same on every machine."""
+    cells = [Cell("", run.cell, config_hash, "", "", [], [], []) for config_hash, run in configurations.items()]
+    return dict(zip(configurations, summary.names(cells), strict=True))
 
 
 def _point(run: Record, metric: Metric) -> Point:

@@ -63,6 +63,7 @@ def test_machines_configurations_and_benches_never_share_a_series():
     assert len(found.series) == 4
     assert all(len({p.value for p in s.points}) == 1 for s in found.series)
     assert len(found.machines) == 2
+    assert len({s.cell for s in found.series}) == 2  # two configurations, named alike on every machine and in every bench
     assert found.drifting == []
 
 
