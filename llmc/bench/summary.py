@@ -135,6 +135,7 @@ class Group:
     speed: str
     picks: list[Pick]
     drift: Drift | None
+    """None too where the folder holds several sweeps: between them lies more than drift."""
     plan: dict[str, Any]
     runs: list[tuple[Record, str]]
 
@@ -176,7 +177,7 @@ def _group(machine: str, bench: str, runs: list[tuple[Record, str]], plan: dict[
         cell.place = place
     return Group(
         machine, bench, done, [cell for cell in cells if cell.failed], refused, criteria, speed,
-        picks(done, speed, least), _drift(runs, cells, speed), plan, runs,
+        picks(done, speed, least), _drift(runs, cells, speed) if "seed" in plan else None, plan, runs,
     )  # fmt: skip
 
 
@@ -250,7 +251,7 @@ def _pick(purpose: str, metric: str, cells: Sequence[Cell], among: Sequence[int]
 
 def _drift(runs: Iterable[tuple[Record, str]], cells: Sequence[Cell], speed: str) -> Drift | None:
     again = [each for each, role in runs if role == sweep.REFERENCE and each.status == "done" and speed in each.metrics]
-    if len(again) < 2:
+    if len(again) < 2 or len({each.config_hash for each in again}) > 1:
         return None
     names = {cell.config_hash: cell.name for cell in cells}
     values = [(each.started, each.metrics[speed].value) for each in again]

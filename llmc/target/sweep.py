@@ -6,7 +6,7 @@ decided here. Nothing depends on Hydra's callbacks, which it leaves out when a j
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -160,10 +160,15 @@ def _finished(folder: Path, code: str) -> Record | None:
     return None
 
 
+def _known_seconds(folder: Path, machine: str) -> Mapping[str, float]:
+    """What each configuration took here before, by the records that llmc keeps and those of this sweep."""
+    return summary.expected_seconds([*summary.find(record.folder()).runs, *summary.find(folder).runs], machine)
+
+
 def _plan(
     folder: Path, machine: str, code: str, every: list[Cell], cells: list[Cell], slots: list[Slot], config: RunConfig
 ) -> SweepPlan:
-    known = summary.expected_seconds(summary.find(record.folder()).runs, machine)
+    known = _known_seconds(folder, machine)
     left = [s for s in slots if config.force or _finished(_slot_folder(folder, machine, s, cells[s.cell]), code) is None]
     seconds = [known[cells[s.cell].config_hash] for s in left if cells[s.cell].config_hash in known]
     downloads = {str(path): size for cell in cells for path, size in _download(cell.config)}
@@ -259,11 +264,14 @@ class Sweep:
         )
         for cell in self.every:
             place = self.folder / "runs" / sweep.refused_name(self.machine, cell.config_hash)
-            if cell.refused and not record.read_all(place).records:
+            if cell.refused is None:  # what was missing then is here now
+                for old in place.glob("bench-*.json"):
+                    old.unlink()
+            elif not record.read_all(place).records:
                 self._write(cell, place, "refused", cell.refused.message, cell.refused.hint, 0.0)
 
     def _run_all(self, keep: int) -> None:
-        known = summary.expected_seconds(summary.find(record.folder()).runs, self.machine)
+        known = _known_seconds(self.folder, self.machine)
         left: list[tuple[Slot, Path]] = []
         for slot in self.slots:
             place = _slot_folder(self.folder, self.machine, slot, self.cells[slot.cell])

@@ -133,6 +133,15 @@ def test_a_drifting_reference_is_said_in_the_first_lines(tmp_path):
     assert any("moved by 49%" in line for line in said.more)
 
 
+def test_between_two_sweeps_of_one_folder_no_drift_is_claimed_and_both_are_accounted_for(tmp_path):
+    a_sweep(tmp_path / "monday")
+    a_sweep(tmp_path / "tuesday")
+    (group,) = summary.groups(summary.find(tmp_path), min_pass_rate=0.5)
+    assert group.drift is None
+    assert [len(cell.runs) for cell in group.cells] == [4, 4, 4]
+    assert group.cells[0].overrides == ["model=smollm", "engine=ea"]
+
+
 class Page(HTMLParser):
     """Every tag with its attributes, and ids."""
 
