@@ -15,6 +15,7 @@ from llmc.spending import Amount, Group, Spending, sent
 if TYPE_CHECKING:
     from llmc.schema import RunConfig
 
+ONLY_PAID = "the ledger: as paid, no list has it"
 PROBE_TOKENS = 1000  # what a price is asked for; exact: the cheapest listed is 3,625 pico-dollars per token
 
 
@@ -132,10 +133,26 @@ def counterfactuals(spending: Spending, config: "RunConfig", market: Market) -> 
     return sorted(found, key=lambda c: (c.pico is None, c.pico or 0, c.name))
 
 
+def paid_for(spending: Spending) -> tuple[str, Group] | None:
+    """The cloud model and what was paid for it, where all cloud requests went to one and none's cost is unknown."""
+    found = spending.by("provider", "model", where=lambda shared: sent(shared) and shared["backend_kind"] == "cloud")
+    if len(found) != 1 or found[0].cost.unknown or not found[0].sums.prompt_tokens or not found[0].key[0]:
+        return None
+    return "/".join(map(str, found[0].key)), found[0]
+
+
+def only_paid(name: str, paid: Group) -> Rates:
+    """The price of a model that no list has, as it was paid: one for a prompt token and what is answered to it."""
+    each = Fraction(paid.cost.pico * MILLION, paid.sums.prompt_tokens * money.PICO_PER_USD)
+    return Rates(name, each, Fraction(0), each, each, ONLY_PAID)
+
+
 def cloud_name(spending: Spending, config: "RunConfig", market: Market) -> str:
     """``PROVIDER/MODEL`` that local work is held against: as configured, else the one that was asked most and has a price."""
     if config.cost.cloud:
         return config.cost.cloud
+    if only := paid_for(spending):
+        return only[0]
     asked = spending.by("provider", "model", where=lambda shared: sent(shared) and shared["backend_kind"] == "cloud")
     for group in sorted(asked, key=lambda group: -group.sums.prompt_tokens):
         name = "/".join(map(str, group.key))

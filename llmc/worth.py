@@ -13,7 +13,18 @@ from llmc import money, owned, period
 from llmc.breakeven import MILLION, Compression, Drivers, Swing, break_even_range, capacity, swings
 from llmc.errors import UsageError
 from llmc.ledger import Ledger
-from llmc.market import Counterfactual, Market, Rates, cloud_name, counterfactuals, saved_by_cache, saved_by_prompt_cache
+from llmc.market import (
+    ONLY_PAID,
+    Counterfactual,
+    Market,
+    Rates,
+    cloud_name,
+    counterfactuals,
+    only_paid,
+    paid_for,
+    saved_by_cache,
+    saved_by_prompt_cache,
+)
 from llmc.owned import Assumption, Local, percent, positive, share
 from llmc.spending import Amount, Spending, read, sent
 
@@ -137,14 +148,18 @@ def compare(around: Spending, config: "RunConfig", market: Market, assumptions: 
     month = _month(around, cost, assumptions)
     here = owned.local(around, config, assumptions, month.tokens_per_second, month.utilisation)
     name = cloud_name(around, config, market)
+    only = paid_for(around)
+    paid = only[1] if only and only[0] == name else None
     rates = market.rates(name)
+    if isinstance(rates, str) and paid:
+        rates = only_paid(name, paid)
     if isinstance(rates, str):
         verdict = "unknown" if month.tokens else "nothing"
         return Comparison(month, here, around.paid, verdict, why_no_price=rates)
     asked = around.whole(lambda shared: sent(shared) and shared["backend_kind"] == "cloud")
-    paid = asked if asked and _went_to(around, name) and asked.sums.prompt_tokens and not asked.cost.unknown else None
-    each = f"${float(rates.input):g} and ${float(rates.output):g} per million tokens in and out"
-    assumptions.append(Assumption(f"price of {rates.name}", each, rates.source, rates.checked))
+    if rates.source != ONLY_PAID:
+        each = f"${float(rates.input):g} and ${float(rates.output):g} per million tokens in and out"
+        assumptions.append(Assumption(f"price of {rates.name}", each, rates.source, rates.checked))
     if not month.tokens:
         return Comparison(month, here, around.paid, "nothing", rates, cloud_usd=Fraction(0))
     taken, output_share = rates, month.output_share
@@ -200,12 +215,6 @@ def compare(around: Spending, config: "RunConfig", market: Market, assumptions: 
         swings=swings(local_first, share(cost.sensitivity, "cost.sensitivity")),
     )
     return replace(made, verdict=_verdict(made, break_even_range(local_first, off)))
-
-
-def _went_to(around: Spending, name: str) -> bool:
-    """Whether all cloud requests of a month went to one model."""
-    asked = around.by("provider", "model", where=lambda shared: sent(shared) and shared["backend_kind"] == "cloud")
-    return {f"{provider}/{model}" for provider, model in (group.key for group in asked)} == {name}
 
 
 def _verdict(c: Comparison, span: tuple[Fraction | None, Fraction | None]) -> str:

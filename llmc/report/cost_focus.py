@@ -17,7 +17,7 @@ from typing import Any
 from llmc import money, period
 from llmc.breakeven import MILLION
 from llmc.ledger import Ledger, Totals
-from llmc.market import Rates
+from llmc.market import ONLY_PAID, Rates
 from llmc.period import Period
 from llmc.spending import Spending
 from llmc.worth import Comparison
@@ -78,7 +78,7 @@ def rows(ledger: Ledger, spending: Spending, comparison: Comparison) -> Iterator
                 tokens,
                 pico,
                 round(share * money.PICO_PER_USD),
-                comparison.cloud,
+                comparison.cloud if comparison.cloud and comparison.cloud.source != ONLY_PAID else None,
                 spending,
             )
     unpriced = busy * (1 - charged / Fraction(local_seconds)) if local_seconds else Fraction(0)

@@ -78,6 +78,11 @@ MEANT = {
         "Which is cheaper cannot be said: an unknown amount was spent on 1,000 tokens in 2026-11, and no price of the cloud "
         "model is known (genai-prices==0.2.3 has no provider 'acme').",
     ),
+    "receipts of a model that no list has": (
+        (cloud(provider="gateway", model="own", cost_pico=10**9), FIXED),
+        "The cloud is cheaper at your volume: 1,000 tokens in 2026-11 cost $0.001 in the cloud, and would cost at least "
+        "$100.00 here.",
+    ),
     "no tokens told": (
         (cloud(prompt_tokens=None, output_tokens=None),),
         "Which is cheaper cannot be said: $0.00021 was spent in 2026-11, and no server told how many tokens it read.",
