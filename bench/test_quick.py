@@ -17,9 +17,12 @@ from llmc import codec, viewstore
 from llmc.archive import Archive
 from llmc.bench.job import Job, nonce, started_now
 from llmc.bench.record import LEAST_SAMPLES
+from llmc.engine import Engine
 from llmc.errors import EngineUnavailable
+from llmc.schema import RunConfig
 from llmc.target.compress import CompressReport, compress
 from llmc.target.deploy import Deployed
+from llmc.view.reuse import Reused
 
 
 @dataclass
@@ -42,8 +45,11 @@ class Seen:
     why_no_cost: str = ""
     joules: list[float] = field(default_factory=list)
     energy_scope: str = ""
+    reused: Reused = field(default_factory=Reused)
+    """Of the last run."""
 
     def add(self, report: CompressReport, seconds: float, ledger: Path) -> None:
+        self.reused = report.run.reused
         archive = Archive.open(report.run.archive)
         columns = ["kind", "seconds", "source_tokens", "tokens", "attempts"]
         rows = [row for part in archive.manifest.parts for row in viewstore.rows(archive, part, columns)]
@@ -87,12 +93,21 @@ def write(folder: Path, documents: list[bytes], *, new: bool) -> Path:
     return folder
 
 
-def one_run(job: Job, folder: Path, archive: Path, seen: Seen | None = None) -> float:
+def one_run(
+    job: Job,
+    folder: Path,
+    archive: Path,
+    seen: Seen | None = None,
+    *,
+    config: RunConfig | None = None,
+    engine: Engine | None = None,
+) -> float:
     """Seconds of one ``llmc compress``; an engine that fails everywhere is no figure but an error."""
-    config = replace(job.config, input=str(folder), output=str(archive), quiet=True, id_field="id", input_format="text")
-    engine = Deployed(job.running(), job.config) if config.bench.needs_engine and config.profile.deploy else None
+    config = replace(config or job.config, input=str(folder), output=str(archive), quiet=True, input_format="text")
+    if engine is None and config.bench.needs_engine and config.profile.deploy:
+        engine = job.running()
     started = time.perf_counter()
-    report = compress(config, engine)
+    report = compress(config, Deployed(engine, config) if engine else None)
     seconds = time.perf_counter() - started
     assert isinstance(report, CompressReport)
     if report.run.interrupted:

@@ -141,9 +141,9 @@ def target_files() -> dict[str, Path]:
 
 
 def summary(file: Path) -> str:
-    """What a config file is for: its first line, a comment."""
+    """What a config file is for: its first line, a comment; before it may stand one that is Hydra's."""
     with file.open() as lines:
-        return lines.readline().lstrip("# ").strip()
+        return next(line for line in lines if not line.startswith("# @")).lstrip("# ").strip()
 
 
 def actions(file: Path) -> list[str]:

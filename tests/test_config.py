@@ -38,7 +38,7 @@ def test_every_option_composes_and_its_first_line_says_what_it_is(configured, gr
     assert cli.summary(cli.CONF / group / f"{name}.yaml").endswith(".")
 
 
-@pytest.mark.parametrize(("group", "name"), [o for o in OPTIONS if o[0] not in ("model", "policy")])
+@pytest.mark.parametrize(("group", "name"), [o for o in OPTIONS if o[0] not in ("model", "policy", "experiment")])
 def test_an_option_is_named_like_its_file(configured, group, name):
     assert getattr(configured(f"{group}={name}"), group).name == name
 
@@ -127,7 +127,7 @@ def test_the_standard_policy_is_the_librarys_default(configured):
     assert Policy.of(configured().policy) == Policy()
 
 
-@pytest.mark.parametrize("group", sorted({group for group, _ in OPTIONS} - {"policy"}))
+@pytest.mark.parametrize("group", sorted({group for group, _ in OPTIONS} - {"policy", "experiment"}))
 def test_an_unknown_key_in_a_users_own_yaml_is_refused(configured, tmp_path, group):
     (tmp_path / group).mkdir()
     (tmp_path / group / "own.yaml").write_text("# Mine.\nname: own\nspeling: 1\n")

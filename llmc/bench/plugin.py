@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,9 @@ class Plugin:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.failed.append(f"{report.nodeid}: {_last(str(report.longrepr))}")
+            said = str(report.longrepr)
+            file = re.search(r"'(\S+\.py)'", said)  # one outside of the root has no name of its own
+            self.failed.append(f"{report.nodeid or (file[1] if file else 'a file')}: {_last(said)}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.partition("::")[2]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from llmc import report, units
-from llmc.bench import record
+from llmc.bench import phase, record
 from llmc.bench.job import ROOT, Job
 from llmc.bench.record import Record
 from llmc.errors import LlmcError, UsageError
@@ -69,6 +69,10 @@ def check(config: RunConfig) -> None:
     for name, value in numbers.items():
         if value <= 0:
             raise UsageError(f"bench.{name.split()[0]}={value:g} is not above 0")
+    if config.output and config.output.endswith(".md") and settings.name != "phase_table":
+        raise UsageError(
+            f"output={config.output}: only experiment=phase_table writes Markdown", hint="output=FOLDER, for records"
+        )
     if config.input == "-":
         raise UsageError("llmc bench reads its documents more than once: input=- cannot be", hint="llmc bench input=notes/")
     if config.input:
@@ -115,7 +119,11 @@ def bench(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Bench
         notes=job.notes,
         machine=machine,
     )
-    path = record.write(made, Path(config.output).expanduser() if config.output else record.folder())
+    output = Path(config.output).expanduser() if config.output else record.folder()
+    table = output.suffix == ".md"
+    path = record.write(made, record.folder() if table else output)
+    if table and not error:
+        output.write_text(phase.markdown(made))
     if error:
         report.error(LlmcError(error, hint=hint or f"what was measured before: {path}"))
     return BenchReport(made, str(path))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from llmc.bench import record
+from llmc.schema import RunConfig
 
 LITTLE = {
     "codec": ["bench.rounds=1"],
@@ -237,9 +238,9 @@ def test_the_table():
     """Of a record as it is kept."""
     from rich.console import Console
 
-    from llmc.report.tables import bench as table
+    import llmc.report.tables.bench  # noqa: F401 - registers how it is drawn
+    from llmc.bench.shown import number
     from llmc.report.tables.screen import draw
-    from llmc.schema import RunConfig
     from llmc.target.bench import BenchReport
 
     config = RunConfig()
@@ -260,10 +261,48 @@ def test_the_table():
         notes=["energy is not known"],
     )
     console = Console(width=100, record=True, file=io.StringIO())
-    draw(BenchReport(made, "record.json"), console)  # registered by the import above
+    draw(BenchReport(made, "record.json"), console)
     text = console.export_text()
     assert re.search(r"^byte_ratio +3\.252 +x +exact +higher", text, re.M)
     assert re.search(r"^cache_hit_seconds +17 +µs +16 \.\. 18 +6 +lower", text, re.M)
     assert re.search(r"^documents_per_minute +18\.5 +1/min +n too small \(2\) +2 +higher", text, re.M)
     assert "note: energy is not known" in text
-    assert table.number(2_499_430.6) == "2,499,431"
+    assert number(2_499_430.6) == "2,499,431"
+
+
+def test_the_phase_table_beside_the_claims():
+    from llmc.bench import phase
+
+    metrics = {
+        "documents_per_minute[baseline]": record.median("documents_per_minute", [8.0, 9.0, 10.0, 8.0, 9.0, 10.0]),
+        "documents_per_minute[local]": record.median("documents_per_minute", [18.0, 19.0]),
+        "cache_hit_rate[baseline]": record.exact("cache_hit_rate", 0.0),
+        "cache_hit_rate[local]": record.exact("cache_hit_rate", 0.5),
+    }
+    config = RunConfig()
+    for group in ("model", "engine", "backend", "quant", "profile", "codec", "view", "bench"):
+        getattr(config, group).name = group
+    made = record.new(
+        config, started=datetime.now(UTC), seconds=3, bench="phase_table", status="done", metrics=metrics, notes=["no GPU"]
+    )
+    text = phase.markdown(made)
+    assert "| throughput | more than 100 a minute | 9 1/min (8 .. 10) | 18.5 1/min (n too small (2)) |" in text
+    assert "| cache hit rate | no figure on record | 0% (exact) | 50% (exact) |" in text
+    assert "| GPU utilisation | no figure on record | not known, see note | not known, see note |" in text
+    assert "were not measured by us" in text
+    assert "- no GPU" in text
+
+
+def test_a_gpu_tells_how_busy_it_is(tmp_path: Path):
+    from llmc.bench.gpu import Gpu, readers
+
+    for number, busy in (("card0", "25"), ("card1", "75")):
+        (tmp_path / number / "device").mkdir(parents=True)
+        (tmp_path / number / "device" / "gpu_busy_percent").write_text(f"{busy}\n")
+    gpu = Gpu(readers(tmp_path), every_seconds=0.01)
+    with gpu:
+        deadline = time.monotonic() + 10
+        while not gpu.shares and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert set(gpu.shares) == {0.75}
+    assert Gpu(readers(tmp_path / "none")).why_not("cpu") == "no GPU, the model computed on the processor"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from running import ROOT
 
-NEED_WEIGHTS = {"test_gist.py", "test_quick.py", "test_serve.py"}
-"""They ask a model; tests/bench/test_bench.py runs the last two against fake servers."""
+NEED_WEIGHTS = {"test_gist.py", "test_phase_table.py", "test_quick.py", "test_serve.py"}
+"""They ask a model; tests/bench/test_bench.py runs the last two against fake servers, and the table as a slow test."""
 LITTLE = (
     "bench=full bench.documents=100 bench.rounds=1 bench.planted_each=1 bench.cache_requests=500 bench.cache_texts=100 "
     "bench.cache_entries=[50] bench.engine_starts=0"
