@@ -558,3 +558,18 @@ def test_ollama_is_exported_without_a_key_it_would_not_know(direct, ollama, serv
     assert not (servers.parent / "keys").exists()
     with pytest.raises(UsageError, match="export=compose does not know Ollama's container"):
         direct.deploy(*ollama, "export=compose")
+
+
+def test_a_file_of_ones_own_reaches_an_ollama_that_llmc_starts(llmc_inside, ollama, tmp_path):
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(b"GGUF")
+    report = llmc_inside("deploy", "engine=ollama", "model=qwen", "backend=cpu", f"model.path={file}", *SMALL).ok().json
+    assert report["ours"]
+    assert report["model"].startswith("llmc-qwen2.5-7b-instruct:")
+
+
+def test_an_export_has_threads_for_all_cores_however_busy_the_machine_is(direct, servers, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 99.0, 99.0))
+    script = tmp_path / "serve.sh"
+    direct.deploy("engine=llama_server", "engine.binary=/bin/true", "export=command", f"output={script}", *SMALL)
+    assert f" --threads {len(os.sched_getaffinity(0))} " in script.read_text()

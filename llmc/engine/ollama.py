@@ -119,7 +119,8 @@ class Ollama(Served):
         if found is None:
             raise EngineUnavailable(
                 f"{server.url} does not have {self.model}",
-                hint=f"{advice.command(self.config, {}, target='pull')}, or: ollama pull {self.model}",
+                hint=advice.command(self.config, {}, target="pull")
+                + ("" if own_file(self.config) else f", or: ollama pull {self.model}"),
             )
         if found.remote_host and self.config.profile.offline:
             raise LlmcError(

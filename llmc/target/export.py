@@ -9,7 +9,7 @@ import os
 import secrets
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,9 @@ def export(config: RunConfig, engine: Engine) -> Exported:
             "export=compose does not know Ollama's container, which keeps models of its own",
             hint="docker run -d -p 127.0.0.1:11434:11434 -v ollama:/root/.ollama --name ollama ollama/ollama",
         )
+    if config.engine.threads is None:  # what is busy while this is written says nothing of the day it runs
+        cores = len(os.sched_getaffinity(0))
+        engine.config = replace(config, engine=replace(config.engine, threads=cores))
     port = config.engine.port or engine.usual_port
     key = _key(engine)
     text = {"systemd": systemd, "compose": compose, "command": command}[str(config.export)](engine, port, key)

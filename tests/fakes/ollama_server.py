@@ -105,6 +105,12 @@ if STORE and STORE.exists():
     MODELS |= json.loads(STORE.read_text())
 
 
+def keep(name):
+    MODELS[name] = {"remote": False}
+    if STORE:
+        STORE.write_text(json.dumps(MODELS))
+
+
 def find(name, names):
     """Names are compared without regard to case."""
     return next((known for known in names if known.lower() == full(name).lower()), None)
@@ -169,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(400, f"blob {sha!r} for {name!r} not found")
         if not body.get("files"):
             raise Refused(400, 'neither "from" or "files" was specified')
-        MODELS[full(body["model"])] = {"remote": False}
+        keep(full(body["model"]))
         steps = [{"status": "parsing GGUF"}, {"status": "writing manifest"}, {"status": "success"}]
         if body.get("stream", True):
             self.lines(steps)
@@ -395,9 +401,7 @@ class Handler(BaseHTTPRequestHandler):
         yield {"status": "writing manifest"}
         if FLAGS.pull_unfinished:
             return
-        MODELS[name] = {"remote": False}
-        if STORE:
-            STORE.write_text(json.dumps(MODELS))
+        keep(name)
         yield {"status": "success"}
 
 
