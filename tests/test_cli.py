@@ -388,6 +388,14 @@ def test_where_no_view_was_asked_for_none_is_said_to_be_missing(llmc_inside, cor
     assert "extract" in llmc_inside(*words, "view=none").ok().stdout  # what is there is shown
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="needs a machine without Metal")
+def test_a_model_that_cannot_be_started_is_a_warning_and_not_the_end(llmc_inside, corpus):
+    words = ["compress", f"input={corpus}", "output=a.llmc", "backend=metal", "quiet=true"]
+    run = llmc_inside(*words).ok().json["run"]
+    assert run["stored"] == len(DOCUMENTS)
+    assert [w for w in run["warnings"] if w.startswith("the local model was not started: metal: ")]
+
+
 def test_quiet_says_nothing_on_stderr(llmc_inside, corpus):
     assert llmc_inside("compress", f"input={corpus}", "output=a.llmc", "view=none", "quiet=true").ok().stderr == ""
 

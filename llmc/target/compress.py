@@ -134,7 +134,7 @@ def compress(config: RunConfig, deploy: Deployed | LlmcError | str | None) -> Co
     if config.dry_run:
         return _plan(selection(config), output, config)
     why = deploy.message if isinstance(deploy, LlmcError) else ""
-    warnings: list[str] = []
+    warnings = [f"the local model was not started: {why}"] if why else []  # said also where the heading is not
     progress = Progress()
     deployed = deploy.engine if isinstance(deploy, Deployed) else None
     with ExitStack() as opened:
