@@ -230,7 +230,9 @@ def picks(cells: Sequence[Cell], speed: str, least: float) -> list[Pick]:
             found.append(_pick(smallest, size, cells, passing))
         else:
             top = max(cell.measured["pass_rate"].value for cell in cells)
-            why = f"no cell passes: the best has {top:.0%} of its gists kept, {least:.0%} are asked for (sweep.min_pass_rate)"
+            other = front.best([cell.measured for cell in cells], size)
+            why = f"no cell passes: at most {top:.0%} of the gists do, {least:.0%} are asked for (sweep.min_pass_rate)"
+            why += f"; the smallest all the same is {cells[other[0]].name}" if other else ""
             found.append(Pick(smallest, size, None, [], why))
     everyone = list(range(len(cells)))
     found += [_pick("fastest", speed, cells, everyone)] if speed else []

@@ -247,10 +247,7 @@ def _drift(name: str, group: Group, of: str) -> Section | None:
     drift = group.drift
     if drift is None:
         return None
-    rows = [
-        (str(at), when[:19].replace("T", " "), figure(value, meaning(drift.metric).unit))
-        for at, (when, value) in _numbered(drift)
-    ]
+    rows = [(str(at), _clock(when), figure(value, meaning(drift.metric).unit)) for at, (when, value) in _numbered(drift)]
     judged = "more than" if drift.spread > summary.DRIFT_MATTERS else "within"
     text = (
         f"{drift.name}, run again at the start of each block and at the end: the largest is {drift.spread:.1%} above the "
@@ -309,7 +306,7 @@ def _how(name: str, group: Group, of: str) -> Section:
         rows.append(("load average at the start of a run", f"{min(loads):.2f} to {max(loads):.2f}"))
     if governor := first.machine.get("governor"):
         rows.append(("clock", str(governor)))
-    rows.append(("first and last run (UTC)", f"{first.started[:19]} to {group.runs[-1][0].started[:19]}"))
+    rows.append(("first and last run (UTC)", f"{_clock(first.started)} to {_clock(group.runs[-1][0].started)}"))
     if "seed" in (plan := group.plan):
         rows.append(("order", f"{plan.get('blocks')} blocks, random within each, seed {plan.get('seed')}"))
     tables = [Table(f"Circumstances{of}", ["", ""], rows)]
@@ -320,6 +317,10 @@ def _how(name: str, group: Group, of: str) -> Section:
         ran.append((str(at), each.started[11:19], label, role, each.status, f"{each.seconds:.1f} s"))
     tables.append(Table(f"Runs in their order{of}", ["#", "started", "cell", "as", "", "took"], ran, ["#", "took"]))
     return Section(f"{name}-how", f"How it was measured{of}", tables=tables)
+
+
+def _clock(started: str) -> str:
+    return started[:19].replace("T", " ")
 
 
 def _and(words: Sequence[str]) -> str:
