@@ -39,7 +39,14 @@ DISTURBING = (
 @pytest.fixture(scope="session", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """LLMC_HOME of this session: what is downloaded, is downloaded once. Nothing of the user's own set-up is seen."""
-    folder = Path(os.environ.get("LLMC_TEST_HOME") or tmp_path_factory.mktemp("home"))
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a state of each worker's own, and the weights of all
+        models = Path(os.environ.get("LLMC_TEST_HOME") or tmp_path_factory.getbasetemp().parent / "home") / "cache" / "models"
+        models.mkdir(parents=True, exist_ok=True)
+        folder = tmp_path_factory.mktemp("home")
+        (folder / "cache").mkdir()
+        (folder / "cache" / "models").symlink_to(models)
+    else:
+        folder = Path(os.environ.get("LLMC_TEST_HOME") or tmp_path_factory.mktemp("home"))
     with pytest.MonkeyPatch.context() as patch:
         for name in DISTURBING:
             patch.delenv(name, raising=False)

@@ -57,10 +57,11 @@ def test_what_is_named_is_deleted_and_what_others_put_there_stays(llmc_inside, m
     assert (mine / "elsewhere.gguf").read_bytes() == b"weights of somebody"
 
 
-def test_all_leaves_the_ledger_and_what_others_wrote(llmc_inside, mine: Path):
+def test_all_leaves_the_ledger_the_key_and_what_others_wrote(llmc_inside, mine: Path):
     llmc_inside("clean", "what=all").ok()
     assert files(mine) == {
         "elsewhere.gguf",
+        "home/state/cache/key",
         "home/cache/models/own.gguf",
         "home/cache/models/notes.txt",
         "home/cache/models/link.gguf",
