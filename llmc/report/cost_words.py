@@ -74,3 +74,11 @@ def listed(words: Sequence[str]) -> str:
 def when(label: str) -> str:
     """A bucket's label as it is shown: of an hour the time of day."""
     return label[5:16].replace("T", " ") if "T" in label else label
+
+
+def joules(joules: float | None) -> str:
+    """As kilowatt-hours are read: ``0.31 Wh``, ``2.4 kWh``."""
+    if joules is None:
+        return "unknown"
+    hours = joules / 3600
+    return f"{hours:.3g} Wh" if hours < 999.5 else f"{hours / 1000:,.1f} kWh"
