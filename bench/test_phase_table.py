@@ -25,9 +25,20 @@ Side = tuple[str, RunConfig, Engine]
 @pytest.fixture(scope="module")
 def sides(job: Job) -> list[Side]:
     """Both engines stand by: the one that is not asked takes memory, and no processor."""
-    old = replace(job.config, profile=option("profile", "baseline"), similarity=None)
+    new = job.running()
+    threads = (
+        getattr(new, "threads", None) or job.config.engine.threads
+    )  # chosen when an engine starts, by who else computes then
+    old = replace(
+        job.config,
+        profile=option("profile", "baseline"),
+        similarity=None,
+        engine=replace(job.config.engine, threads=threads),
+    )
+    if threads:
+        job.note(f"both engines compute with {threads} thread{'s' * (threads != 1)}")
     old = replace(old, cache=replace(old.cache, enabled=False))
-    return [("baseline", old, job.opened.enter_context(start(old))), ("local", job.config, job.running())]
+    return [("baseline", old, job.opened.enter_context(start(old))), ("local", job.config, new)]
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def notes(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", LITTLE)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n != "codec" else ()) for n in LITTLE])
 def test_a_run_is_one_record_with_its_raw_rounds(llmc, notes: Path, name: str):
     said = llmc("bench", f"bench={name}", f"input={notes}", *LITTLE[name]).ok().json
     (kept,) = record.read_all(record.folder()).records
@@ -114,6 +114,7 @@ def test_serving_figures_of_a_server_whose_pace_is_known(llmc, fake):
     assert len(rows[0]["piece_seconds"]) == 4
 
 
+@pytest.mark.slow
 def test_failed_requests_are_counted_and_keep_no_promise(llmc, fake):
     made = llmc("bench", *SERVE, "bench.rates_per_second=[]", *serving(fake, "--fail-every", 5)).ok().json["record"]
     metrics = made["metrics"]
@@ -286,11 +287,14 @@ def test_the_phase_table_beside_the_claims():
         config, started=datetime.now(UTC), seconds=3, bench="phase_table", status="done", metrics=metrics, notes=["no GPU"]
     )
     text = phase.markdown(made)
-    assert "| throughput | more than 100 a minute | 9 1/min (8 .. 10) | 18.5 1/min (n too small (2)) |" in text
-    assert "| cache hit rate | no figure on record | 0% (exact) | 50% (exact) |" in text
-    assert "| GPU utilisation | no figure on record | not known, see note | not known, see note |" in text
+    assert "| throughput | > 100 1/min | 9 1/min (8 .. 10) | 18.5 1/min (n 2) |" in text
+    assert "| cache hit rate | - | 0% (exact) | 50% (exact) |" in text
+    assert "| cost per 1,000 documents | 90% below cloud | not known | not known |" in text
+    assert "| GPU utilisation | - | not known | not known |" in text
     assert "were not measured by us" in text
     assert "- no GPU" in text
+    on_cpu = dataclasses.replace(made, cell=made.cell | {"backend": "cpu"})
+    assert "| GPU utilisation | - | no GPU | no GPU |" in phase.markdown(on_cpu)
 
 
 def test_a_gpu_tells_how_busy_it_is(tmp_path: Path):
@@ -306,3 +310,14 @@ def test_a_gpu_tells_how_busy_it_is(tmp_path: Path):
             time.sleep(0.01)
     assert set(gpu.shares) == {0.75}
     assert Gpu(readers(tmp_path / "none")).why_not("cpu") == "no GPU, the model computed on the processor"
+
+
+@pytest.mark.slow
+def test_the_phase_table_with_a_model(llmc, weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("LLMC_HOME", str(weights.parents[2]))
+    words = ["bench.documents=2", "bench.rounds=1", "bench.cache_requests=3", "bench.cache_texts=1", "output=table.md"]
+    metrics = llmc("bench", "experiment=phase_table", *words, timeout=300).ok().json["record"]["metrics"]
+    assert metrics["cache_hit_rate[baseline]"]["value"] == 0
+    assert metrics["cache_hit_rate[local]"]["value"] == pytest.approx(2 / 3)
+    assert metrics["documents_per_minute[baseline]"]["value"] > 0
+    assert "| throughput | > 100 1/min |" in (llmc.cwd / "table.md").read_text()
