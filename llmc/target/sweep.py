@@ -310,11 +310,14 @@ class Sweep:
         written = record.read_all(place).records
         if not written:
             self._write(cell, place, "failed", ended.reason, ended.hint, ended.seconds)
-        last = written[-1] if written else None
-        why = {"cell": cell.name, "error": last.error if last else ended.reason, "hint": last.hint if last else ended.hint}
+        error, hint = (written[-1].error, written[-1].hint) if written else (ended.reason, ended.hint)
+        if written and written[-1].status == "done":
+            error = "llmc itself was changed while the sweep ran: this run is of other code than those before"
+            hint = "the same command again measures all of it with the code as it is now"
+        why = {"cell": cell.name, "error": error, "hint": hint}
         if why not in self.failed:
             self.failed.append(why)
-        self._say(f"failed: {why['error']}")
+        self._say(f"failed: {error}")
         return 0
 
     def _write(self, cell: Cell, place: Path, status: record.Status, error: str, hint: str, seconds: float) -> None:
