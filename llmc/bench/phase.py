@@ -35,6 +35,7 @@ SAID = (
     "Claimed figures are quoted from the predecessor's documents and were not measured by us; -: none is on record.",
     "Its 90% follow from two prices that were put in (0.0001 and 0.001 USD per 1,000 tokens), not from measured costs.",
     "Its cache was never called, so the baseline has none. A hit rate is of the trace as much as of the cache.",
+    "A latency is of one document among those in work at once, 1 with baseline: the more at once, the longer each, not all.",
     "Documents, model and machine are those of this run: what another model or a GPU would show cannot be said from here.",
 )
 
