@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmc.schema import RunConfig
 
 INTERPOLATED_KEYS = ("output", "archive", "other", "html")  # in a sweep: output='${codec.name}.llmc'
-LITERAL_KEYS = ("input", "output", "archive", "other", "html", "id", "field", "id_field", "by")
+LITERAL_KEYS = ("input", "output", "archive", "other", "html", "id", "field", "id_field", "by", "gate.base")
 # fmt: off
 _FLAGS_WITH_VALUE = {
     "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir", "-p", "--package", "-c", "--cfg",

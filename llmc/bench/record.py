@@ -44,14 +44,12 @@ METRICS: dict[str, Meaning] = {
     "view_rate": Meaning("share", "higher", "documents that have a view, gist or extract, of all"),
     "documents_per_minute": Meaning("1/min", "higher", "documents stored and given a view, start and stop of the engine apart"),
     "seconds_per_document": Meaning("s", "lower", "from taking a document up to its view on disk, the check included"),
-    "compression_seconds": Meaning("s", "lower", "of a document, all but the model: exact layer, check, extract"),
     "inference_seconds": Meaning("s", "lower", "one answer of the model, from asking to the last token"),
     "cost_usd_per_1k_documents": Meaning("USD", "lower", "money for a thousand such documents"),
     "requests": Meaning("requests", "lower", "answers that the model was asked for"),
     "prompt_tokens": Meaning("tokens", "lower", "tokens of all prompts, as the server counted them"),
     "output_tokens": Meaning("tokens", "lower", "tokens of all answers, as the server counted them"),
-    "energy_joules": Meaning("J", "lower", "read from sensors while the model worked"),
-    "joules_per_document": Meaning("J", "lower", "the same, for one document"),
+    "joules_per_document": Meaning("J", "lower", "read from sensors while the model worked, for one document"),
     # the caches
     "cache_hit_rate": Meaning("share", "higher", "lookups of views made before that found one"),
     "cache_best_hit_rate": Meaning("share", "none", "hit rate of the best cache of this size, the future known"),
@@ -60,7 +58,6 @@ METRICS: dict[str, Meaning] = {
     "cached_seconds_per_document": Meaning("s", "lower", "a document whose view was made before"),
     "average_seconds_with_cache": Meaning("s", "lower", "a request of the trace on average: the hits' time and the misses'"),
     "calls_saved": Meaning("requests", "higher", "answers that the model was not asked for because a view was there"),
-    "calls_saved_share": Meaning("share", "higher", "the same, of the requests without any cache"),
     "cache_hit_seconds": Meaning("s", "lower", "to find a view made before"),
     "cache_miss_seconds": Meaning("s", "lower", "to find that there is none: what every miss pays"),
     "cache_put_seconds": Meaning("s", "lower", "to keep a view"),
@@ -111,7 +108,6 @@ METRICS: dict[str, Meaning] = {
     "extracts_refused_rate": Meaning("share", "lower", "verbatim extracts that the check refused: false alarms"),
     # the machine
     "gpu_utilisation": Meaning("share", "higher", "time in which the GPU computed"),
-    "peak_memory_bytes": Meaning("B", "lower", "resident memory at most"),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from llmc.schema import RunConfig
 # Named one by one, not by a rule: a direction that is wrong reports a slowdown as progress.
 HIGHER = {
     "byte_ratio", "token_ratio", "pass_rate", "view_rate", "documents_per_minute", "cached_documents_per_minute",
-    "cache_hit_rate", "cache_of_best", "calls_saved", "calls_saved_share", "prompt_tokens_per_second",
+    "cache_hit_rate", "cache_of_best", "calls_saved", "prompt_tokens_per_second",
     "output_tokens_per_second", "requests_per_second", "goodput_per_second", "write_megabytes_per_second",
     "read_megabytes_per_second", "check_kilobytes_per_second", "facts_kilobytes_per_second", "gpu_utilisation",
 }  # fmt: skip
