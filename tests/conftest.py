@@ -5,6 +5,7 @@ Set ``LLMC_TEST_HOME`` to keep the downloaded weights from one run to the next.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ DISTURBING = (
     "HIP_VISIBLE_DEVICES",
     "LLAMA_API_KEY",
     "LLMC_HOME",
+    "PYTEST_XDIST_WORKER",
     "PYTHONUNBUFFERED",
     "PYTHONWARNINGS",
     "ROCR_VISIBLE_DEVICES",
@@ -47,6 +49,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "cache" / "models").symlink_to(models)
     else:
         folder = Path(os.environ.get("LLMC_TEST_HOME") or tmp_path_factory.mktemp("home"))
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # it is ignored where tests run in the background, and inherited so
     with pytest.MonkeyPatch.context() as patch:
         for name in DISTURBING:
             patch.delenv(name, raising=False)
