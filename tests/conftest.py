@@ -49,9 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "cache" / "models").symlink_to(models)
     else:
         folder = Path(os.environ.get("LLMC_TEST_HOME") or tmp_path_factory.mktemp("home"))
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # it is ignored where tests run in the background, and inherited so
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and inherited
     with pytest.MonkeyPatch.context() as patch:
         for name in DISTURBING:
             patch.delenv(name, raising=False)

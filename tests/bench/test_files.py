@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from running import ROOT
 
 NEED_WEIGHTS = {"test_gist.py", "test_phase_table.py", "test_quick.py", "test_serve.py"}
@@ -16,6 +17,7 @@ LITTLE = (
 )
 
 
+@pytest.mark.slow
 def test_every_benchmark_runs():
     files = {path for path in (ROOT / "bench").rglob("test_*.py") if path.name not in NEED_WEIGHTS}
     words = ["-m", "pytest", "-v", "-p", "no:cacheprovider", "-o", "addopts=", "--benchmark-disable", *map(str, sorted(files))]

@@ -105,6 +105,7 @@ def test_a_dry_run_says_what_would_run_and_what_is_refused_and_runs_nothing(llmc
     assert not (tmp_path / "home" / "state" / "bench").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was_and_the_report_accounts_for_every_cell(llmc, llmc_inside, tmp_path):
     env = {"LLMC_HOME": str(tmp_path / "home")}
     (llmc.cwd / "notes").mkdir()
