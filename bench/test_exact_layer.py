@@ -42,10 +42,16 @@ def baselines(folder: Path, documents: list[bytes]) -> dict[str, int]:
 
 
 def tar(folder: Path) -> bytes:
+    """Of the same bytes for the same documents: without the times at which they were written here."""
+
+    def timeless(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.mtime = 0
+        return member
+
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for path in sorted(folder.iterdir()):
-            archive.add(path, path.name)
+            archive.add(path, path.name, filter=timeless)
     return packed.getvalue()
 
 
