@@ -20,6 +20,7 @@ SHORT = {
     "token_ratio": "token ratio",
     "pass_rate": "gists passing",
     "seconds_per_document": "time a document",
+    "documents_per_minute": "documents a minute",
     "cost_usd_per_1k_documents": "cost of 1,000",
 }
 """Column heads of the usual metrics."""

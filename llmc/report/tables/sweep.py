@@ -6,7 +6,7 @@ from rich.console import Console
 
 from llmc import units
 from llmc.report import one_line
-from llmc.report.bench_text import Report, interval, name_of
+from llmc.report.bench_text import Report, figure, name_of
 from llmc.report.tables.screen import draw, grid
 from llmc.target.sweep import SweepPlan, SweepReport
 
@@ -21,8 +21,13 @@ def said(report: Report, console: Console) -> None:
         if len(report.groups) > 1:
             console.print(f"\n{group.bench} on {group.machine}")
         head = ("#", *(name_of(each) for each in group.criteria), "", "cell")
-        rows = [
-            (str(at), *(interval(cell.measured.get(each)) for each in group.criteria), cell.place, cell.name)
+        rows = [  # without the intervals, which the report has: a line a cell
+            (
+                str(at),
+                *(figure(found.value, found.unit) if (found := cell.measured.get(each)) else "–" for each in group.criteria),
+                cell.place,
+                cell.name,
+            )
             for at, cell in enumerate(group.cells[:MANY], 1)
         ]
         grid(console, [head, *rows] if rows else [])
