@@ -384,6 +384,10 @@ def _nearest_setting(key: str) -> str:
             break
         names = [f.name for f in fields(kind)]
         if word not in names:
+            groups = [(name, inner) for name, inner in get_type_hints(kind).items() if is_dataclass(inner)]
+            deeper = [".".join([*right, name, word]) for name, inner in groups if word in {f.name for f in fields(inner)}]
+            if deeper:
+                return f"did you mean {' or '.join(f'{key}=' for key in deeper)}?"
             if close := get_close_matches(word, names, n=1):
                 return f"did you mean {'.'.join([*right, close[0]])}=?"
             break

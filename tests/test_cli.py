@@ -201,6 +201,11 @@ USAGE = {
         "no setting is called 'inptu'",
         "did you mean input=?",
     ),
+    "a key of a group without the group": (
+        "compress target_ratio=5",
+        "no setting is called 'target_ratio'",
+        "view.target_ratio=?",
+    ),
     "a key of a group that does not exist": ("compress view.nope=1", "no setting is called 'view.nope'", "--cfg job -p view"),
     "a key of a group, misspelt": (
         "compress view.target_ration=9",
