@@ -92,7 +92,10 @@ def check(config: RunConfig) -> None:
 def gate(config: RunConfig) -> GateReport | SelfTest | str:
     """Compare, or with ``gate.self_test=true`` find out what a comparison is worth here."""
     settings = config.gate
-    root = Path(pairs.git("rev-parse", "--show-toplevel", cwd=Path.cwd()))
+    top = pairs.git("rev-parse", "--show-toplevel", cwd=Path.cwd(), check=False)
+    if not top:
+        raise UsageError(f"{Path.cwd()} is in no git repository", hint="the gate compares two revisions: call it inside one")
+    root = Path(top)
     for file in settings.files:
         if not (root / file.partition("::")[0]).exists():
             raise UsageError(

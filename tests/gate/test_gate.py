@@ -155,7 +155,7 @@ def test_a_wrong_setting_is_named(llmc, repository: Path, words: list[str], says
 
 def test_outside_a_repository(llmc):
     message, _ = llmc("gate").usage(2)
-    assert "not a git repository" in message
+    assert "is in no git repository" in message
 
 
 @pytest.mark.soak
