@@ -49,7 +49,7 @@ def export(config: RunConfig, engine: Engine) -> Exported:
     if config.export == "compose" and engine.name == "ollama":
         raise UsageError(
             "export=compose does not know Ollama's container, which keeps models of its own",
-            hint="docker run -d -p 127.0.0.1:11434:11434 -v ollama:/root/.ollama --name ollama ollama/ollama",
+            hint="docker run -d -p 127.0.0.1:11434:11434 -e OLLAMA_MODELS=/models -v ollama:/models ollama/ollama",
         )
     if config.engine.threads is None:  # what is busy while this is written says nothing of the day it runs
         cores = len(os.sched_getaffinity(0))
