@@ -50,8 +50,8 @@ def here(weights: Weights) -> Pulled | None:
     except (OSError, ValueError):
         return None
     wanted = weights.file.sha256
-    known = [str(weights.path), stat.st_size, stat.st_mtime_ns]
-    if known != [stamp.get("path", known[0]), stamp["bytes"], stamp["mtime_ns"]] or wanted not in (None, stamp["sha256"]):
+    known = [weights.path.resolve(), stat.st_size, stat.st_mtime_ns]  # by whatever link it was reached
+    if known != [Path(stamp.get("path", weights.path)).resolve(), stamp["bytes"], stamp["mtime_ns"]] or wanted not in (None, stamp["sha256"]):
         return None
     return Pulled(weights.name, str(weights.path), stat.st_size, stamp["sha256"], 0)
 
