@@ -51,7 +51,8 @@ def here(weights: Weights) -> Pulled | None:
         return None
     wanted = weights.file.sha256
     known = [weights.path.resolve(), stat.st_size, stat.st_mtime_ns]  # by whatever link it was reached
-    if known != [Path(stamp.get("path", weights.path)).resolve(), stamp["bytes"], stamp["mtime_ns"]] or wanted not in (None, stamp["sha256"]):
+    checked = [Path(stamp.get("path", weights.path)).resolve(), stamp["bytes"], stamp["mtime_ns"]]
+    if known != checked or wanted not in (None, stamp["sha256"]):
         return None
     return Pulled(weights.name, str(weights.path), stat.st_size, stamp["sha256"], 0)
 
