@@ -12,6 +12,11 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 
 
+def shebang() -> str:
+    """The first lines of a program for this Python, whose path may hold a space: a shell starts it, as in pip's own scripts."""
+    return f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A finished llmc process."""

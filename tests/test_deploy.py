@@ -8,12 +8,12 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from running import shebang
 
 from llmc import report, schema
 from llmc.engine import records
@@ -45,7 +45,7 @@ def servers(home, tmp_path, monkeypatch):
 def vllm(tmp_path, servers):
     """The words that deploy vLLM's stand-in."""
     program = tmp_path / "vllm"
-    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(ROOT / 'fakes' / 'vllm.py')!r})\n")
+    program.write_text(f"{shebang()}import runpy\nrunpy.run_path({str(ROOT / 'fakes' / 'vllm.py')!r})\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return ("engine=vllm", f"engine.binary={program}", "+model.vllm.none=org/model", "quant=none", *SMALL)
 
@@ -404,7 +404,7 @@ def ollama(tmp_path, servers, monkeypatch):
     program = tmp_path / "bin" / "ollama"
     program.parent.mkdir()
     fake = str(ROOT / "fakes" / "ollama_server.py")
-    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({fake!r}, run_name='__main__')\n")
+    program.write_text(f"{shebang()}import runpy\nrunpy.run_path({fake!r}, run_name='__main__')\n")
     program.chmod(0o700)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{free_port()}")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from running import shebang
 
 from llmc.engine import Message, load, records
 from llmc.errors import ContextOverflow, EngineUnavailable, UsageError
@@ -58,7 +59,7 @@ def vllm(tmp_path):
     """A program ``vllm`` that is the stand-in."""
     program = tmp_path / "bin" / "vllm"
     program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\nimport runpy, sys\nrunpy.run_path({str(ROOT / 'fakes' / 'vllm.py')!r})\n")
+    program.write_text(f"{shebang()}import runpy, sys\nrunpy.run_path({str(ROOT / 'fakes' / 'vllm.py')!r})\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return program
 
