@@ -22,8 +22,8 @@ def alice() -> list[bytes]:
     return paragraphs((ALICE,))
 
 
-def passages(count: int, size: int) -> list[str]:
-    """Passages of about ``size`` characters, evenly taken from alice29.txt: documents a model can read in a second or two."""
-    text = (DATA / ALICE).read_text()
+def passages(count: int, size: int, names: tuple[str, ...] = (ALICE,)) -> list[str]:
+    """Passages of about ``size`` characters, evenly taken from the texts: documents a model can read in a second or two."""
+    text = "".join((DATA / name).read_text() for name in names)
     step = (len(text) - size) // count
     return [text[i * step : i * step + size].partition("\n")[2] for i in range(count)]

@@ -5,14 +5,15 @@ server flat out with the same prompts and does nothing else.
     python -m bench.throughput smollm --documents 200      # SmolLM2-135M on this machine's CPU; about an hour on two cores
     python -m bench.throughput smollm --documents 200 --threads 2 --rounds 1 > throughput.json
 
-The last line of standard output is one JSON document. Every mode has texts of its own, so that none profits from what the
-server cached for another; modes take turns in each round, so that a machine that slows down slows all of them.
-``share_of_raw`` compares a mode with the raw client at the same number of requests in flight, in the same round.
+The last line of standard output is one JSON document. Everybody is given the same texts, and a model server that was just
+started and has read none of them; modes take turns in each round, so that a machine that slows down slows all of them.
+``share_of_raw`` compares a mode with the raw client at the same number of requests in flight, in the same round. A model that
+has several slots does not write the same answer twice (what is computed together differs), so the two sides' answers differ in
+length by some per cent: ``share_of_raw_per_token`` compares written tokens a second instead of documents.
 """
 
 import argparse
 import asyncio
-import itertools
 import json
 import os
 import platform
@@ -21,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from bench import texts
 from llmc import codec, pipeline, state
 from llmc.documents import Selection
 from llmc.engine import Engine
-from llmc.engine.embedded import Embedded
+from llmc.engine.embedded import Embedded, idle_cores
 from llmc.engine.openai import OpenAI
 from llmc.fidelity import Policy
 from llmc.route.tier import Tier
@@ -43,7 +45,6 @@ WEIGHTS = state.cache("models") / "smollm2-135m-instruct-q4_1.gguf"
 CHARACTERS = 1500  # of a document: about 350 tokens
 BUDGET_TOKENS = 60
 VIEW = ViewConfig(name="gist", needs_engine=True, max_tokens=BUDGET_TOKENS, min_tokens=BUDGET_TOKENS, attempts=1)
-numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Mode:
     concurrency: int
 
 
+FIGURES = ("documents_per_minute", "output_tokens", "share_of_raw", "share_of_raw_per_token", "cpu_seconds_per_document")
 MODES = {
     "fake": [Mode("one_by_one", 1, 1), Mode("local", 32, 4), Mode("tuned", 64, 16)],
     "smollm": [Mode("one_by_one", 1, 1), Mode("local", 32, 4)],
@@ -63,71 +65,84 @@ MODES = {
 
 def write_documents(folder: Path, count: int) -> list[Path]:
     folder.mkdir()
-    for text in texts.passages(count, CHARACTERS):
-        n = next(numbers)
-        (folder / f"{n:06}.txt").write_text(f"Passage {n}.\n{text}")
+    for number, text in enumerate(texts.passages(count, CHARACTERS, texts.BOTH)):
+        (folder / f"{number:06}.txt").write_text(text)
     return sorted(folder.iterdir())
 
 
-async def flat_out(engine: Engine, files: list[Path], concurrency: int) -> None:
-    """The same prompts, and nothing else done."""
+async def flat_out(engine: Engine, files: list[Path], concurrency: int) -> int:
+    """The same prompts, and nothing else done; how many tokens were written."""
     places = asyncio.Semaphore(concurrency)
 
-    async def one(path: Path) -> None:
+    async def one(path: Path) -> int:
         async with places:
-            await engine.generate(
+            answer = await engine.generate(
                 prompt.messages(path.read_text(), int(BUDGET_TOKENS * gist.WORDS_PER_TOKEN)),
                 max_tokens=gist.answer_tokens(BUDGET_TOKENS),
                 schema=prompt.schema(BUDGET_TOKENS * gist.CHARS_PER_TOKEN),
                 seed=1,
             )
+        return answer.output_tokens
 
     try:
-        await asyncio.gather(*(one(path) for path in files))
+        return sum(await asyncio.gather(*(one(path) for path in files)))
     finally:
         await engine.aclose()
 
 
-def whole(engine: Engine, folder: Path, archive: Path, mode: Mode) -> None:
-    """What ``llmc compress`` does with the folder once the engine runs."""
+def whole(engine: Engine, folder: Path, archive: Path, mode: Mode) -> int:
+    """What ``llmc compress`` does with the folder once the engine runs; how many tokens were written."""
     tier = Tier.of(
         engine, concurrency=mode.concurrency, batch=mode.batch, attempts=1, counts_tokens=not isinstance(engine, OpenAI)
     )
-    pipeline.compress(Selection(str(folder)), archive, codec.load("zstd"), Ladder(VIEW, Policy(), [tier]))
+    return pipeline.compress(Selection(str(folder)), archive, codec.load("zstd"), Ladder(VIEW, Policy(), [tier])).output_tokens
 
 
-def measure(engine_for: Callable[[Mode], Engine], modes: list[Mode], documents: int, rounds: int) -> dict[str, object]:
+def measure(
+    engine_for: Callable[[Mode], AbstractContextManager[Engine]], modes: list[Mode], documents: int, rounds: int
+) -> dict[str, object]:
     """Documents a minute of every mode and of the raw client at the same concurrency, round by round."""
-    rates: dict[str, list[float]] = {}
-    shares: dict[str, list[float]] = {}
-    cpu: dict[str, list[float]] = {}
+    found: dict[str, dict[str, list[float]]] = {
+        name: defaultdict(list)
+        for name in (
+            "documents_per_minute",
+            "output_tokens",
+            "share_of_raw",
+            "share_of_raw_per_token",
+            "cpu_seconds_per_document",
+        )
+    }
     with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "documents"
+        files = write_documents(folder, documents)
         for number in range(rounds):
             for mode in modes if number % 2 == 0 else modes[::-1]:
-                engine = engine_for(mode)
-                seconds = {}
+                seconds, tokens = {}, {}
                 for who in ("llmc", "raw") if number % 2 else ("raw", "llmc"):
-                    folder = Path(scratch) / f"{number}-{mode.name}-{who}"
-                    files = write_documents(folder, documents)
-                    started, worked = time.perf_counter(), time.process_time()
-                    if who == "llmc":
-                        whole(engine, folder, Path(scratch) / f"{number}-{mode.name}.llmc", mode)
-                        cpu.setdefault(mode.name, []).append((time.process_time() - worked) / documents)
-                    else:
-                        asyncio.run(flat_out(engine, files, mode.concurrency))
-                    seconds[who] = time.perf_counter() - started
+                    with engine_for(mode) as engine:
+                        started, worked = time.perf_counter(), time.process_time()
+                        if who == "llmc":
+                            tokens[who] = whole(engine, folder, Path(scratch) / f"{number}-{mode.name}.llmc", mode)
+                            found["cpu_seconds_per_document"][mode.name].append((time.process_time() - worked) / documents)
+                        else:
+                            tokens[who] = asyncio.run(flat_out(engine, files, mode.concurrency))
+                        seconds[who] = time.perf_counter() - started
                     name = mode.name if who == "llmc" else f"raw_{mode.name}"
-                    rates.setdefault(name, []).append(round(documents / seconds[who] * 60, 1))
-                    print(f"round {number} {name}: {rates[name][-1]} documents/min", file=sys.stderr)
-                shares.setdefault(mode.name, []).append(round(seconds["raw"] / seconds["llmc"], 3))
-    first = statistics.median(rates[modes[0].name])
+                    found["documents_per_minute"][name].append(documents / seconds[who] * 60)
+                    found["output_tokens"][name].append(tokens[who])
+                    print(f"round {number} {name}: {documents / seconds[who] * 60:.1f} documents/min", file=sys.stderr)
+                share = seconds["raw"] / seconds["llmc"]
+                found["share_of_raw"][mode.name].append(share)
+                found["share_of_raw_per_token"][mode.name].append(share * tokens["llmc"] / tokens["raw"])
+    medians = {name: statistics.median(each) for name, each in found["documents_per_minute"].items()}
     return {
         "modes": [asdict(mode) for mode in modes],
         "documents": documents,
-        "documents_per_minute": rates,
-        "share_of_raw": shares,
-        "times_one_by_one": {name: round(statistics.median(each) / first, 2) for name, each in rates.items()},
-        "cpu_seconds_per_document": {name: round(statistics.median(each), 4) for name, each in cpu.items()},
+        **{
+            what: {name: [float(f"{value:.4g}") for value in each] for name, each in by_mode.items()}
+            for what, by_mode in found.items()
+        },
+        "times_one_by_one": {name: round(rate / medians[modes[0].name], 2) for name, rate in medians.items()},
     }
 
 
@@ -150,24 +165,19 @@ def fake(documents: int, rounds: int, service_seconds: float = 0.2, slots: int =
     with fake_server(slots, service_seconds) as url:
         provider = ProviderConfig(name="fake", base_url=f"{url}/v1", model="fake-mini", source="-", checked="-")
         engine = OpenAI(provider, slots=slots, timeout_seconds=60, offline=True)
-        found = measure(lambda mode: engine, MODES["fake"], documents, rounds)
+        found = measure(lambda mode: nullcontext(engine), MODES["fake"], documents, rounds)
     return {"engine": f"fake server, {slots} slots, {service_seconds * 1000:g} ms", **found}
 
 
 def smollm(documents: int, rounds: int, threads: int | None, modes: list[str]) -> dict[str, object]:
-    """A server for each concurrency, since its slots are fixed when it starts; one runs at a time."""
-    with ExitStack() as running:
-        current: list[Embedded] = []
+    """A server of its own for each run, so that none finds what another has read; one runs at a time."""
+    threads = threads or idle_cores()
 
-        def engine_for(mode: Mode) -> Engine:
-            if not current or current[0].slots != mode.concurrency:
-                running.close()
-                options = {"model": "smollm2-135m-instruct", "model_digest": "", "threads": threads}
-                current[:] = [running.enter_context(Embedded(WEIGHTS, slots=mode.concurrency, **options))]
-            return current[0]
+    def engine_for(mode: Mode) -> Embedded:
+        return Embedded(WEIGHTS, model="smollm2-135m-instruct", model_digest="", slots=mode.concurrency, threads=threads)
 
-        found = measure(engine_for, [mode for mode in MODES["smollm"] if mode.name in modes], documents, rounds)
-        return {"engine": "embedded SmolLM2-135M Q4_1", "threads": current[0].threads, **found}
+    found = measure(engine_for, [mode for mode in MODES["smollm"] if mode.name in modes], documents, rounds)
+    return {"engine": "embedded SmolLM2-135M Q4_1", "threads": threads, **found}
 
 
 def main() -> None:
