@@ -20,11 +20,13 @@ _SOFT_OBLIGATION = re.compile(
     r"(?<!\w)(?:please|due|deadline|requires?|required|wants?|only|don't|do not|pls|needs?|can someone|order|send|call)(?!\w)",
     re.IGNORECASE,
 )
+ALONG_CHARS = 60  # between a cue and the word it acts on
 NEAR_NOT = 40  # characters between a word and a negation of the source that may reach it backwards
-_ANSWERED = re.compile(r"(?<!\w)(?:no|nope|nein)[,.]", re.IGNORECASE)
+_ANSWERED = re.compile(r"(?<!\w)(?:no|nope|nein|not yet)[,.]|(?:^|[:.!?]\s)not\s|if (?:it|not|this)(?: does| is)?(?: not)?,", re.IGNORECASE)
 _UNTIL = re.compile(r"(?<!\w)(?:before|until|till)(?!\w)", re.IGNORECASE)
+_UNTIL_DATE = re.compile(r"(?<!\w)(?:before|until|till) (?:the )?\d")
 _ANYWAY = re.compile(
-    r"(?<!\w)(?:even (?:if|when|though|without|after|before)|regardless|no matter|whether or not)(?!\w)", re.IGNORECASE
+    r"(?<!\w)(?:even (?:if|when|though|without|after|before|in|for|with)|regardless|no matter|whether or not)(?!\w)", re.IGNORECASE
 )
 _DESPITE = re.compile(
     r"(?<!\w)(?:even|regardless|no matter|whether|although|though|despite|still|anyway|yet)(?!\w)", re.IGNORECASE
@@ -59,7 +61,17 @@ def added(pairing: Pairing, part: Part, clauses: list[SourceClause]) -> Iterator
             source=pairing.source.sentences[part.aligned[0].sentence],
             view=Span(*anyway.span()),
         )
+    traced = part.span in pairing.trace.traced
     for cue in pairing.cues_of(pairing.view, part.span) if len(part.keys) > 1 else ():
+        if traced:
+            head = _head(pairing, cue)
+            if _taken_along(pairing, part, cue, head):
+                continue
+            if head is not None:
+                if _paid_for(pairing, part, cue, head):
+                    continue
+                yield Evidence(f"the view says {cue.words!r}, the source does not", source=_at(pairing, head), view=cue.span)
+                continue
         if not _clashes(pairing, part, cue) and _carried(cue, there, nearest, text, pairing, part):
             continue
         yield Evidence(
@@ -67,6 +79,78 @@ def added(pairing: Pairing, part: Part, clauses: list[SourceClause]) -> Iterator
             source=pairing.source.sentences[part.aligned[0].sentence],
             view=cue.span,
         )
+
+
+def _head(pairing: Pairing, cue: Cue) -> int | None:
+    """Where in the source the word stands that a cue of the view acts on."""
+    taken = pairing.trace.taken
+    return next((taken[key.start].start for key in cue.scope if key.start in taken), None)
+
+
+def _taken_along(pairing: Pairing, part: Part, cue: Cue, head: int | None) -> bool:
+    """The cue was taken from the source together with what it acts on."""
+    trace, source = pairing.trace, pairing.source
+    place = next(iter(trace.places(cue.span)), None)
+    if place is None or head is None:
+        return place is not None
+    sentence_at = source.analysis.sentence_at
+    if sentence_at(place) == sentence_at(head) and abs(place - head) <= ALONG_CHARS:
+        return True
+    near = abs(sentence_at(place) - sentence_at(head)) <= 1
+    return cue.name == "not" and (near or trace.in_run(part.sentence, cue.span))
+
+
+_SAYS_LESS = frozenset({"guess", "if", "when", "ought"})  # put in, they make a statement weaker
+_PAYS = {  # a cue that was put in, and what must have stood there in its place
+    "not": frozenset({"not"}),
+    "may": UNCERTAIN | {"if"},
+    "can": UNCERTAIN | {"if"},
+    "must": frozenset({"must"}),
+    "sure": frozenset({"sure"}),
+}
+
+
+def _paid_for(pairing: Pairing, part: Part, cue: Cue, head: int) -> bool:
+    """Something like it stood in the source beside the same word, and was left out for it."""
+    if cue.name in _SAYS_LESS:
+        return True
+    source, trace = pairing.source, pairing.trace
+    number = source.analysis.sentence_at(head)
+    span = source.sentences[number]
+    theirs = list(pairing.sentence_cues(source, span))
+    gone = names([other for other in theirs if not trace.keeps(other.span)])
+    if cue.name == "plan":
+        return cue.words not in ("will", "shall") or not gone & {"may", "guess"}
+    if cue.name == "all":
+        return not gone & {"most", "some"}
+    if cue.name in ("most", "some"):
+        return not gone & ({"all", "most", "some"} - {cue.name})
+    if gone & _PAYS[cue.name]:
+        return True
+    around = source.sentences[max(0, number - 1) : number + 2]
+    text = source.text[around[0].start : around[-1].end]
+    if cue.name == "not":
+        if is_bound(cue, pairing.view.text) or _ANSWERED.search(text) or _UNTIL_DATE.search(pairing.view.text, cue.span.end, part.span.end):
+            return True
+        words = [*_IN_PLACE_OF_NOT.finditer(source.text, span.start, span.end), *LIKE_NOT.finditer(source.text, span.start, span.end)]
+        return any(not trace.keeps(Span(*match.span())) for match in words) or _pole_gone(pairing, span)
+    if cue.name == "must":
+        return "ought" not in gone and any(not trace.keeps(Span(*match.span())) for match in _SOFT_OBLIGATION.finditer(source.text, span.start, span.end))
+    return False
+
+
+def _pole_gone(pairing: Pairing, span: Span) -> bool:
+    """A word of a negative pole that the view leaves out: "not done" for "pending"."""
+    poles = pole_stems()
+    return any(
+        sign < 0 and key.start not in pairing.trace.kept
+        for key in pairing.source.keys_in(span)
+        for _, sign in poles.get(key.key, ())
+    )
+
+
+def _at(pairing: Pairing, place: int) -> Span:
+    return pairing.source.sentences[pairing.source.analysis.sentence_at(place)]
 
 
 def _clashes(pairing: Pairing, part: Part, cue: Cue) -> bool:

@@ -30,10 +30,17 @@ _VERBS = (
     "went|left|saw|bought|sold|kept|found|wants|thinks|needs|asks|shows"
 )
 _SUBJECT = re.compile(
-    r"(?:^|[.!?:;\]]\s|\n)[ \t]{0,8}(?:(?P<a>[A-Z][^\W\d_]{1,20})(?:'s)?\s"
+    r"(?:^|[.!?:;\]]\s|\n)[ \t]{0,8}(?:[-*•–]\s)?(?:(?:[A-Z]\w\w\s)?\d{1,2}[:.]\d\d\s)?(?:(?P<a>[A-Z][^\W\d_]{1,20})(?:'s)?\s"
     rf"(?:(?:already|also|still|now|then|never|only|just|[a-z]+ly)\s)?(?=(?:{_VERBS})\b)"
     r"|(?P<b>[^\W\d_]{2,20}):\s)"
 )
+
+
+_NO_NAMES = """
+everything something anything everyone everybody somebody someone fixed changed new removed added deprecated security known
+note notes summary cause action actions open done proposed measures next result status update
+"""
+_NOBODY = frozenset({"", *map(stem, _NO_NAMES.split())})  # nobody's name, though it opens a line
 
 
 class Key(NamedTuple):
@@ -115,7 +122,7 @@ class Keyed:
     def subject_words(self) -> frozenset[str]:
         """Speakers of a chat, and capitalised words at the start of a sentence with a verb behind: "Luis noticed"."""
         found = {stem((match["a"] or match["b"]).lower()) for match in _SUBJECT.finditer(self.text)}
-        return frozenset(found) - {""}
+        return frozenset(found) - _NOBODY
 
 
 class Index:

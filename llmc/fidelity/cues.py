@@ -28,7 +28,8 @@ _BOUND = re.compile(
 _BOUNDING = re.compile(
     r"\s(?:more|less|fewer|later|earlier|longer|shorter|higher|lower)\sthan(?!\w)|\s(?:before|until)(?!\w)", re.IGNORECASE
 )
-_NEXT = re.compile(r"\s*(?:[(]|[^\W\d]+\s)?\s*$")  # at most one word between "at most" and its number
+_HAD = re.compile(r"\s(?:\w+ly\s|already\s|just\s)?(?:\w+ed|been|had|taken|given|written|gone|done|sent|made|put|better)\b")
+_NEXT = re.compile(r"\s*(?:[^\W\d]+\s)?\s*$")  # at most one word between "at most" and its number
 
 
 class Cue(NamedTuple):
@@ -50,8 +51,12 @@ def cues(text: str, clause: Span, keys: list[Key]) -> list[Cue]:
     found = []
     for name, span, words in _spotted(text, clause):
         after = bisect_left(keys, span.end, key=lambda key: key.start)
-        if words == "may" and text[span.start] == "M" and span.start > clause.start:
+        if words == "may" and (
+            (text[span.start] == "M" and span.start > clause.start) or any(k.kind == "date" and k.start < span.start < k.end for k in keys)
+        ):
             continue  # the month
+        if words == "falls" and span.start > clause.start and text[span.start - 2] not in ",;.":
+            continue  # the verb, not the German "if"
         if (
             words == "until"
             and after < len(keys)
@@ -74,6 +79,8 @@ def _spotted(text: str, clause: Span) -> Iterator[tuple[str, Span, str]]:
             continue
         if word.endswith("n't"):
             yield "not", Span(start, end), word
+        elif word.endswith(("'d", "'ll")) and not (word.endswith("'d") and _HAD.match(text, end)):
+            yield "plan", Span(start, end), "would" if word.endswith("'d") else "will"
         elif word == "only" and (only := _ONLY.match(text, start, clause.end)):
             yield "if", Span(*only.span()), " ".join(only[0].lower().split())
         elif word in _FIRST:

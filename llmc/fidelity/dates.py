@@ -25,7 +25,7 @@ _DATE = re.compile(
     rf"""(?<![\w.,/-])(?:
       (?P<iso>\d{{4}}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?![\w-])
     | (?P<ymd>\d{{4}}[./](?:0?[1-9]|1[0-2])[./]{_DAY})(?![\w/])
-    | (?P<dmy>{_DAY}\.\s?(?:0?[1-9]|1[0-2])\.\s?(?:{_YEAR}|\d\d(?!\d)))(?![\w])
+    | (?P<dmy>{_DAY}\.(?P<gap>\s?)(?:0?[1-9]|1[0-2])\.(?P=gap)(?:{_YEAR}|\d\d(?!\d)))(?![\w])
     | (?P<slashed>\d{{1,2}}/\d{{1,2}}/(?:{_YEAR}|\d\d))(?![\w/])
     | (?P<year_month>{_YEAR}-(?:0[1-9]|1[0-2]))(?![\w-])
     | (?P<quarter>Q[1-4](?:[ -/]{_YEAR})?)\b
@@ -40,6 +40,7 @@ _NAMED = re.compile(
     )""",
     re.VERBOSE,
 )
+_MONTH_END = re.compile(r"\s*(?:[,.;:)?!\n]|$|(?:and|or|at|in|for|until|to)\b)")
 # "may" and "mar" are words, "March" is one at the start of a sentence: a bare month needs a capital and a cue before it
 _BARE_MONTH = re.compile(
     r"\b(?i:in|of|by|until|till|since|before|after|from|during|through|and|or|to|early|late|mid|next|last|this|end|for|"
@@ -57,6 +58,7 @@ _LISTED_MONTH = re.compile(
 _WEEKDAY = re.compile(
     r"\b(?P<day>" + alternatives(d.capitalize() for d in WEEKDAYS if len(d) > 4) + r")s?\b"
     r"|(?:(?<=\()|(?<=, )|(?<=^)|(?<=on ))(?P<short>Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=[,.) ])"
+    r"|\b(?P<dated>Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=\s[\d\x00])"
 )
 _BARE_YEAR = re.compile(
     rf"\b(?:in|of|since|until|till|by|from|to|for|early|late|mid|before|after|during|between|and|year|summer|winter|"
@@ -67,7 +69,7 @@ _BARE_YEAR = re.compile(
 )
 _CLOCK = re.compile(
     r"(?<![\w.,:/-])(?P<h>[01]?\d|2[0-4])(?P<sep>[:.])(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d))?(?P<half>\s?[ap]\.?\s?m\b\.?)?"
-    r"(?P<uhr>\sUhr\b)?(?![\w:/]|[.,]\d|-\d)",
+    r"(?P<uhr>\sUhr\b)?(?![\w/]|[:.,]\d|-\d)",
     re.IGNORECASE,
 )
 _HOUR = re.compile(
@@ -171,6 +173,8 @@ def _written_with_names(text: str) -> Iterator[Found]:
         month_text = match["m1"] or match["m2"] or match["m3"]
         if match["m2"] and not month_text[0].isupper():
             continue  # "may 3", "mar 2": a verb or a word
+        if match["d1"] and month_text == "may" and not match["y1"] and not _MONTH_END.match(text, match.end()):
+            continue  # "from 16 may do so"
         if match["m3"] and not month_text[0].isupper():
             continue
         month = MONTHS[month_text.rstrip(".").lower()]
@@ -199,5 +203,5 @@ def _years(text: str) -> Iterator[Found]:
 
 def _weekdays(text: str) -> Iterator[Found]:
     for match in _WEEKDAY.finditer(text):
-        word = (match["day"] or match["short"]).lower()
+        word = (match["day"] or match["short"] or match["dated"]).lower()
         yield "date", match.start(), match.start() + len(word), f"-W{WEEKDAYS[word]}"

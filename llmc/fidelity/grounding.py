@@ -25,6 +25,8 @@ from llmc.fidelity.verdict import Check, Evidence, failed_check
 
 UNKNOWN_RUN = 4  # paraphrase changes a word or two in a row; four are news
 STRETCH = 3  # neighbouring source sentences that one view sentence may draw on
+NEWS_RUN = 2  # words in a row that are foreign to what the sentence was made of
+NEWS_WORDS = 2
 SHORT_SENTENCE = 5  # different content words; fewer say too little to be judged by where they stand
 COMMON = 8  # sentences; a word that stands in more of them is taken to stand everywhere
 SAID_SHARE = 0.1  # times 0.85: 8% of the source's different content words; good views of a third of its length hold 27% or more
@@ -53,6 +55,11 @@ def grounding(pairing: Pairing, policy: Policy) -> Check:
                 Evidence(f"nothing in the source speaks of {pairing.view.text[run.start : run.end][:120]!r}", view=run)
             )
             continue
+        if news := _news(pairing, part):
+            problems.append(
+                Evidence(f"the source does not say {pairing.view.text[news.start : news.end][:120]!r}", view=news)
+            )
+            continue
         share = grounded(pairing, part)
         if share < policy.grounded_share:
             text = pairing.view.text[part.span.start : part.span.end]
@@ -65,9 +72,9 @@ def grounding(pairing: Pairing, policy: Policy) -> Check:
                 )
             )
     for number in pairing.own if policy.compact_share else ():
-        share = _compact(pairing, number)
+        span = pairing.view.sentences[number]
+        share = 1.0 if span in pairing.trace.traced else _compact(pairing, pairing.view.keys_in(span))
         if share < policy.compact_share:
-            span = pairing.view.sentences[number]
             problems.append(
                 Evidence(
                     f"no {STRETCH} neighbouring sentences hold more than {share:.0%} of the words of "
@@ -78,10 +85,10 @@ def grounding(pairing: Pairing, policy: Policy) -> Check:
     return failed_check("grounding", problems)
 
 
-def _compact(pairing: Pairing, number: int) -> float:
-    """The largest share of a view sentence's key weight that one stretch of the source holds; 1 for a short sentence."""
+def _compact(pairing: Pairing, keys: list[Key]) -> float:
+    """The largest share of the key weight that one stretch of the source holds; 1 for few words."""
     index = pairing.index
-    names = {_known(key, index) for key in pairing.view.keys_of(number)}
+    names = {_known(key, index) for key in keys}
     if len(names) < SHORT_SENTENCE:
         return 1.0
     anywhere = 0.0
@@ -105,6 +112,25 @@ def _unknown_run(pairing: Pairing, part: Part) -> Span | None:
         if len(run) == UNKNOWN_RUN:
             return Span(run[0].start, run[-1].end)
     return None
+
+
+def _news(pairing: Pairing, part: Part) -> Span | None:
+    """A clause in a shortened sentence that has words of its own where the others have the source's."""
+    trace = pairing.trace
+    if part.sentence not in trace.traced:
+        return None
+    run: list[Key] = []
+    home = trace.home(part.sentence)
+    for key in part.keys:
+        foreign = key.start in trace.alone and key.kind == "word" and key.lower not in LIGHT and key.key not in pairing.actors
+        foreign = foreign and not any(place in home for place in trace.sentences_of(Span(key.start, key.end)))
+        run = [*run, key] if foreign else []
+        if len(run) == NEWS_RUN:
+            return Span(run[0].start, run[-1].end)
+    if part.span not in trace.loose:
+        return None
+    own = [key for key in part.keys if key.start not in trace.taken and key.lower not in LIGHT]
+    return part.span if len(own) >= NEWS_WORDS and 2 * len(own) >= len(part.keys) else None
 
 
 def grounded(pairing: Pairing, part: Part) -> float:

@@ -17,6 +17,7 @@ from llmc.fidelity.sections import MOST_TITLE_CHARS, body
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Check, Evidence, failed_check
 
+UNIT_CHARS = 40  # between a number with its unit and one that leaves it out
 SEARCHES = 200  # a view with more facts that need a search of the whole source is refused for the rest of them
 WHOLE = ("pin", "section")  # never counted as left out: they are in the view, or there is no view
 _FALLING = re.compile(r"\b(?:fell|fall|drop|decreas|declin|reduc|lower|down|less|minus|cut)", re.IGNORECASE)
@@ -69,8 +70,20 @@ def _holds(searched: _Searched, fact: Fact) -> bool:
         return bool(ends) and alone.issuperset(ends)
     if fact.kind == "number" and " " not in fact.normal:
         return fact.normal in source.numbers  # a bare number of the view may leave out the unit that the source names
+    if fact.kind in ("number", "duration") and _unit_before(source, fact):
+        return True
     if fact.kind in ("code", "path", "url", "email", "id", "version"):  # spelled inside a longer one: db-3:5432
         return searched.says(fact.text.strip("`").casefold())
+    return False
+
+
+def _unit_before(source: Analysis, fact: Fact) -> bool:
+    """ "3.4 metres" for "it should be 3.7 metres wide; it's 3.4": the unit stands with the number before."""
+    value, _, unit = fact.normal.partition(" ")
+    for bare in source.by_normal.get(value, ())[:20]:
+        before = source.facts_in(Span(max(0, bare.start - UNIT_CHARS), bare.start))
+        if before and before[-1].normal.endswith(f" {unit}"):
+            return True
     return False
 
 
@@ -94,6 +107,10 @@ def _name_is_known(searched: _Searched, fact: Fact) -> bool:
     words = fact.normal.split()
     if not all(word in searched.source.words for word in words):
         return False
+    if len(words[0]) <= 2 and words[0].endswith(".") and len(words) == 2:
+        return True  # "in hall B. QC will": a letter, and a name
+    if len(words) == 2 and words[0] not in {w for f in searched.source.facts if f.kind == "name" for w in f.normal.split()}:
+        return True  # "Give Marta's": the first word of a sentence, and a name
     if len(words) == 1:
         return True
     return searched.says(r"\W{1,4}(?:\w{1,3}\W{1,3})?".join(re.escape(word) for word in words), pattern=True)

@@ -19,7 +19,7 @@ _NAME = compiled(
     rf"(?<![\w\x00@#/.-])(?:(?:Dr|Mr|Mrs|Ms|Prof|St)\.\s)?(?:{_INITIALS}(?={_WORD}))?{_WORD}"
     rf"(?:[ ](?:(?:van|von|de|del|der|den|di|da|du|la|le|of|the|al|bin|ibn)[ ]){{0,2}}(?:{_INITIALS})?{_WORD}){{0,6}}+"
 )
-_SENTENCE_START = re.compile(r"(?:^|[.!?:;…]['\"”)\]]?\s+|\n\s*(?:[-*•>]\s*)?|[-–—*•|]\s+|[\"“„«(\[]\s?)$")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:…]['\"”)\]]?\s+|\n\s*(?:[-*•>]\s*)?|[-–—*•|]\s+|[\"“„«(\[]\s?)$")
 _TITLE_WORDS = """
 mr mrs ms miss dr prof professor sir madam herr frau monsieur madame ltd inc gmbh ag plc llc corp co
 """

@@ -33,7 +33,7 @@ _TELLING = {**BOUNDS, **CUES}
 _LOST = frozenset({"not", "may", "can", "guess", "ought", "plan", "if", "most", "some", "about", "at most", "at least"})
 _GAINED = frozenset({"not", "may", "can", "guess", "ought", "must", "if", "all", "most", "about", "at most", "at least"})
 _OPENS = frozenset({"if"})
-_ENDLESS = "a an and as at be but by even for from if in is it not of on or that the their this to was were with"
+_ENDLESS = "a an and as be but by even for from if is it not of or that the their this to was were with"
 _DANGLING = frozenset(_ENDLESS.split())
 CUTS = 64  # view sentences looked for in the source, each in one pass over it
 
@@ -52,6 +52,8 @@ class Copy(NamedTuple):
     source: int
     changes: list[Change]
     share: float
+    of_view: float
+    """The same words' share of the view sentence."""
     moved: bool
     """The same words in another order; the changes then only show what stands in whose place."""
 
@@ -67,7 +69,11 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
             lost, gained = _classes(change.source, pairing.source.text), _classes(change.view, pairing.view.text)
             here = _span(change.view, pairing.view.sentences[copy.view])
             there = _span(change.source, pairing.source.sentences[copy.source])
-            if len(change.source) > LONGEST_LOSS:
+            if _traced(pairing, copy):
+                inside = not change.view and change.source[0].start > pairing.source.sentences[copy.source].start
+                lost = _classes(change.source[:1], pairing.source.text) & _OPENS if inside and copy.of_view >= ALL_OF_SOURCE else set()
+                gained = set()
+            elif len(change.source) > LONGEST_LOSS:
                 lost = _classes(change.source[:1], pairing.source.text) & _OPENS
                 gained &= lost
             elif copy.share < COPIED_OF_SOURCE:  # cut short: only a word put in, or a "not" taken out of the middle, is certain
@@ -99,13 +105,15 @@ def cut_short(pairing: Pairing) -> Iterator[Evidence]:
         words = re.findall(r"[^\W\d_]+", rest)[:3]
         opener = words[1:] if words[:1] == ["but"] else words
         opens = any(" ".join(opener[:n]) in CUES and CUES[" ".join(opener[:n])] in _OPENS for n in (1, 2))
-        if opens or kept.rsplit(maxsplit=1)[-1] in _DANGLING:
+        if opens or (rest.strip()[:1] not in ",;:)(" and kept.rsplit(maxsplit=1)[-1] in _DANGLING):
             yield Evidence(f"a copied sentence was cut before {rest.strip(' ,;:')[:40]!r}", view=span)
 
 
 def moved_facts(pairing: Pairing) -> Iterator[Evidence]:
     """Facts and names in another order than in the copied sentence, or exchanged for one from elsewhere."""
     for copy in near_copies(pairing):
+        if _traced(pairing, copy):
+            continue
         yield from _replaced(pairing, copy) if not copy.moved else ()
         yield from _swapped(pairing, copy)
         if copy.share < COPIED_OF_SOURCE:
@@ -183,6 +191,12 @@ def _exchanged(pairing: Pairing, copy: Copy, mine: list[Key], theirs: list[Key])
             )
 
 
+def _traced(pairing: Pairing, copy: Copy) -> bool:
+    """Each word is looked at where it was taken from, unless nothing but a word or two differs."""
+    whole = min(copy.share, copy.of_view) >= ALL_OF_SOURCE
+    return not whole and pairing.view.sentences[copy.view] in pairing.trace.traced
+
+
 def near_copies(pairing: Pairing) -> list[Copy]:
     """Computed once per pairing."""
     cached: list[Copy] | None = pairing.__dict__.get("_near_copies")
@@ -218,7 +232,7 @@ def _copy(pairing: Pairing, number: int, mine: list[Token], sentence: int) -> tu
     if same < least or same < CUT_OF_SOURCE * len(theirs):
         return 0, None
     changes = [Change(theirs[a:b], mine[c:d]) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
-    return same, Copy(number, sentence, changes, (same + 1) / (len(theirs) + 1), moved)
+    return same, Copy(number, sentence, changes, (same + 1) / (len(theirs) + 1), (same + 1) / (len(mine) + 1), moved)
 
 
 def _words(keyed: Keyed, span: Span) -> list[Token]:

@@ -26,7 +26,10 @@ _DEEDS = {stem(deed): frozenset(stem(word) or word for word in family) for deed,
 def opposites(pairing: Pairing, part: Part) -> Iterator[Evidence]:
     """A word of one pole where the source has the other pole, or the same one under a negation."""
     poles = pole_stems()
+    traced = part.span in pairing.trace.traced
     for key in part.keys:
+        if traced and key.start in pairing.trace.taken and key.start not in pairing.trace.alone:
+            continue
         for family, sign in poles.get(key.key, ()):
             mine = sign * _sign(pairing, pairing.view, part.span, key)
             context = pairing.view_context(part, key)
@@ -89,10 +92,14 @@ def deeds(pairing: Pairing, part: Part) -> Iterator[Evidence]:
     """The view reports a deed (approved, signed, delivered) that the source sentences do not name."""
     for key in part.keys:
         family = _DEEDS.get(key.key)
-        if family is None or key.kind != "word" or pairing.view.text.startswith(" of ", key.end):
+        if family is None or key.kind != "word" or pairing.view.text.startswith((" of ", ":"), key.end):
             continue  # "signs of": a noun
-        near = [a.sentence for a in part.aligned[:3]]
-        around = {n + step for n in near for step in (-1, 0, 1) if 0 <= n + step < len(pairing.source.sentences)}
+        if part.span in pairing.trace.traced:
+            near, around = _told_with(pairing, part, key)
+        else:
+            near, around = [], set()
+        near = near or [a.sentence for a in part.aligned[:3]]
+        around = around or {n + step for n in near for step in (-1, 0, 1) if 0 <= n + step < len(pairing.source.sentences)}
         if any(other.key in family for n in around for other in pairing.source.keys_of(n)):
             continue
         yield Evidence(
@@ -100,3 +107,15 @@ def deeds(pairing: Pairing, part: Part) -> Iterator[Evidence]:
             source=pairing.source.sentences[near[0]] if near else None,
             view=Span(key.start, key.end),
         )
+
+
+def _told_with(pairing: Pairing, part: Part, key: Key) -> tuple[list[int], set[int]]:
+    """The source sentences that the other words of the clause (of the sentence, where it has none) were taken from."""
+    taken, sentence_at = pairing.trace.taken, pairing.source.analysis.sentence_at
+    for span in (part.span, part.sentence):
+        others = [word for word in pairing.trace.words[part.sentence] if word.stem and span.start <= word.start < span.end]
+        found = {sentence_at(taken[word.start].start) for word in others if word.start != key.start and word.start in taken}
+        if found:
+            own = sentence_at(taken[key.start].start) if key.start in taken else -9
+            return sorted(found), found | ({own} if {own - 1, own + 1} & found else set())
+    return [], set()

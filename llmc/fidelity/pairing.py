@@ -12,6 +12,7 @@ from llmc.fidelity.align import Aligned, Index, Key, Keyed, flat
 from llmc.fidelity.appended import own_end
 from llmc.fidelity.cues import Cue, cues
 from llmc.fidelity.spans import Span
+from llmc.fidelity.trace import Trace
 
 REACH_KEYS = 8  # content words on each side that make up the context of a word
 NAME_WEIGHT = 2.5  # who is the strongest neighbour: it tells "Ana thinks" from "Omar doubts" when both speak of one thing
@@ -112,6 +113,11 @@ class Pairing:
         return found
 
     @cached_property
+    def trace(self) -> Trace:
+        """Where each word of the view was taken from."""
+        return Trace(self)
+
+    @cached_property
     def actors(self) -> frozenset[str]:
         """Words that names are made of in the source, and words that open a sentence as its subject."""
         return self.source.name_words | self.source.subject_words
@@ -143,6 +149,19 @@ class Pairing:
         found.sort(key=lambda clause: -((clause.of_view * clause.of_source) ** 0.5))
         return found
 
+    def touched(self, part: Part) -> list[SourceClause]:
+        """Clauses of the source that words of a view part were taken from, in their order."""
+        starts = sorted(word.start for word in self.trace.taken_by(part))
+        found: dict[Span, SourceClause] = {}
+        for start in starts:
+            sentence = self.source.analysis.sentence_at(start)
+            span = next((c for c in self.source.clauses_of(sentence) if c.start <= start < c.end), None)
+            if span and span not in found:
+                keys = self.source.keys_in(span)
+                held = sum(key.start in starts for key in keys)
+                found[span] = SourceClause(span, sentence, keys, held / (len(part.keys) or 1), held / (len(keys) or 1))
+        return list(found.values())
+
     @cached_property
     def keeper(self) -> dict[Span, float]:
         """For each restated source clause the largest share of it that one view part holds: that part answers for it."""
@@ -162,11 +181,18 @@ class Pairing:
         yield from self.cues_of(keyed, sentence)
 
     def occurrences(self, part: Part, name: str, sentences: int = 3) -> list[Key]:
-        """Where a key stands in the source sentences the part speaks of."""
+        """Where a key stands in the source sentences the part speaks of; where it was taken from, if that is known."""
+        if part.span in self.trace.traced and (taken := self._taken_from(part, name)):
+            return taken
         found = []
         for aligned in part.aligned[:sentences]:
             found += [key for key in self.source.keys_of(aligned.sentence) if key.key == name][:OCCURRENCES]
         return found
+
+    def _taken_from(self, part: Part, name: str) -> list[Key]:
+        starts = [self.trace.taken[key.start].start for key in part.keys if key.key == name and key.start in self.trace.taken]
+        sentences = {self.source.analysis.sentence_at(start) for start in starts}
+        return [key for number in sentences for key in self.source.keys_of(number) if key.start in starts]
 
     def context(self, keyed: Keyed, key: Key, sentence: Span, clause: Span) -> dict[str, tuple[float, int]]:
         """Neighbouring keys with their nearness (1 beside the word, falling with distance) and side (-1 left, 1 right)."""

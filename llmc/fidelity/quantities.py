@@ -36,6 +36,7 @@ _START = compiled(
     rf"(?:(?P<money>{_SIGN})\s?|\b(?P<code>{'|'.join(sorted(CURRENCY_CODES))})\s)?"
     rf"(?P<sign>(?<![\w.,)\x00])[-−+](?=\d))?(?<![\w.])(?P<number>{_NUMBER})"
     rf"|\b(?P<word>{_WORDS}(?:[ -]{_WORDS})*+)\b"
+    r"|\b(?P<half>[Hh]alf an hour)\b"
     r"|\b(?P<vague>(?:[Aa] )?(?:[Hh]undred|[Tt]housand|[Mm]illion|[Bb]illion|[Tt]rillion)s?)\b"
 )
 _MAGNITUDE = re.compile(rf"[ \u00a0-]?({'|'.join(sorted(MAGNITUDES, key=len, reverse=True))})\b\.?", re.IGNORECASE)
@@ -58,7 +59,10 @@ def quantities(text: str) -> Iterator[Found]:
     for match in _START.finditer(text):
         if match.start() < end_before:
             continue
-        found = _vague(match) if match["vague"] else _word(text, match) if match["word"] else _digits(text, match)
+        if match["half"]:
+            found: Found | None = ("duration", *match.span(), "30 min")
+        else:
+            found = _vague(match) if match["vague"] else _word(text, match) if match["word"] else _digits(text, match)
         if found is None:
             continue
         end_before = found[2]
@@ -82,7 +86,7 @@ def _takes_unit(text: str, before: Found, after: Found) -> bool:
     """ "14 days instead of 30": the unit stands with the first."""
     if after[0] != "number" or " " in after[3] or " " not in before[3] or after[1] - before[2] > 16:
         return False
-    return text[before[2] : after[1]] in (" instead of ", " rather than ", ", previously ", ", not ")
+    return text[before[2] : after[1]] in (" instead of ", " rather than ", ", previously ", ", not ", " not ")
 
 
 def _with_unit(before: Found, after: Found) -> Found:

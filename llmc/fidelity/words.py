@@ -47,7 +47,8 @@ _IRREGULAR = {
     "people": "person", "persons": "person", "feet": "foot", "due": "due", "showed": "show", "shown": "show",
     "bore": "bear", "borne": "bear", "underwent": "undergo", "caught": "catch", "cut": "cut", "bent": "bend",
     "analyses": "analysis", "data": "data", "news": "news", "bus": "bus", "gas": "gas", "does": "do",
-    "moved": "move", "postponed": "postpone", "prior": "before", "responsible": "responsible",
+    "using": "use", "used": "use", "applied": "apply", "applies": "apply", "supplied": "supply", "supplies": "supply", "replied": "reply", "replies": "reply",
+    "denied": "deny", "denies": "deny", "moved": "move", "postponed": "postpone", "prior": "before", "responsible": "responsible",
 }  # fmt: skip
 _SUFFIXES = (
     "izations", "ization", "ations", "ation", "ingly", "ments", "ment", "ings", "ions", "edly", "ness", "ing", "ion",

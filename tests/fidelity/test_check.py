@@ -245,7 +245,7 @@ def test_a_sentence_strung_together_from_all_over_the_text_is_refused_where_the_
         "Payments were slow but none was lost. At 09:31 she found that the pool was exhausted. "
         "All connections were held by the stock report, which had not finished at 06:00 as it should."
     )
-    view = "At 09:14 the 95th percentile alert fired for a report, which had not finished at 06:00 as it should."
+    view = "The checkout was exhausted, the report had opened at 06:00, the alert was held and Mara's stock had risen."
     assert check(source, view, Policy(compact_share=0))["grounding"].passed
     assert not check(source, view, Policy(compact_share=0.65))["grounding"].passed
     assert check(source, source.split(". ")[1] + ".", Policy(compact_share=0.65))["grounding"].passed

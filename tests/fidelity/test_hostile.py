@@ -4,10 +4,11 @@ No clock is read. What is counted are the comparisons of contexts, the part of t
 the square of the length; everything else is bounded by patterns that cannot backtrack.
 """
 
+import sys
+
 import pytest
 
 from llmc.fidelity import Policy, check, facts, sentences
-from llmc.fidelity.pairing import Pairing
 
 POLICY = Policy(must_keep=(), coverage_share=0.0)
 BAIT = {
@@ -37,18 +38,20 @@ def test_bait_for_patterns_is_read_to_its_end(name):
     assert check(text, "A short view.", POLICY).checks
 
 
-def comparisons(monkeypatch, source, view):
+def calls(source, view):
+    """How many functions of llmc's a check calls: what it does, whatever the machine."""
     count = 0
-    original = Pairing.likeness
 
-    def counted(self, *arguments):
+    def counted(frame, event, _):
         nonlocal count
-        count += 1
-        return original(self, *arguments)
+        count += event == "call" and "llmc" in frame.f_code.co_filename
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Pairing, "likeness", counted)
+    before = sys.getprofile()
+    sys.setprofile(counted)
+    try:
         check(source, view, POLICY)
+    finally:
+        sys.setprofile(before)
     return count
 
 
@@ -56,12 +59,11 @@ def numbers(count):
     return " ".join(f"Bin {n} holds {n * 7919 % 100_003} screws." for n in range(count))
 
 
-def test_comparisons_grow_with_the_length_and_not_with_its_square(monkeypatch):
-    view = {n: numbers(n).replace("holds", "has")[: 30 * n // 5] for n in (500, 1000)}
-    small = comparisons(monkeypatch, numbers(500), view[500])
-    large = comparisons(monkeypatch, numbers(1000), view[1000])
-    assert small > 0
-    assert large < 3 * small
+@pytest.mark.parametrize("changed", ["has", "holds"])
+def test_the_work_grows_with_the_length_and_not_with_its_square(changed):
+    sources = {n: numbers(n) for n in (500, 1000)}
+    views = {n: text.replace("holds", changed).replace(" screws", ", screws")[: 30 * n // 5] for n, text in sources.items()}
+    assert calls(sources[1000], views[1000]) < 2.5 * calls(sources[500], views[500])
 
 
 def test_ten_thousand_numbers_are_all_found():
