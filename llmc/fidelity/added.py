@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from llmc.fidelity.cues import Cue, is_bound, names, pole_stems
+from llmc.fidelity.gained import ANSWERED, IN_PLACE_OF_NOT, SOFT_OBLIGATION, head_of, paid_for, taken_along
 from llmc.fidelity.lexicon import LIGHT, UNCERTAIN
 from llmc.fidelity.opposites import LIKE_NOT
 from llmc.fidelity.pairing import Pairing, Part, SourceClause
@@ -11,22 +12,11 @@ from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Evidence
 from llmc.fidelity.words import stem
 
-_IN_PLACE_OF_NOT = re.compile(
-    r"(?<!\w)(?:fix\w*|prevent\w*|avoid\w*|stop\w*|except|only|unless|instead|rather|"
-    r"until|otherwise|allerg\w*|out of|indefinite\w*|unlimited|refus\w+|blown|fail\w*|lack\w*|still has|have to be)(?!\w)",
-    re.IGNORECASE,
-)
-_SOFT_OBLIGATION = re.compile(
-    r"(?<!\w)(?:please|due|deadline|requires?|required|wants?|only|don't|do not|pls|needs?|can someone|order|send|call)(?!\w)",
-    re.IGNORECASE,
-)
-ALONG_CHARS = 60  # between a cue and the word it acts on
 NEAR_NOT = 40  # characters between a word and a negation of the source that may reach it backwards
-_ANSWERED = re.compile(r"(?<!\w)(?:no|nope|nein|not yet)[,.]|(?:^|[:.!?]\s)not\s|if (?:it|not|this)(?: does| is)?(?: not)?,", re.IGNORECASE)
 _UNTIL = re.compile(r"(?<!\w)(?:before|until|till)(?!\w)", re.IGNORECASE)
-_UNTIL_DATE = re.compile(r"(?<!\w)(?:before|until|till) (?:the )?\d")
 _ANYWAY = re.compile(
-    r"(?<!\w)(?:even (?:if|when|though|without|after|before|in|for|with)|regardless|no matter|whether or not)(?!\w)", re.IGNORECASE
+    r"(?<!\w)(?:even (?:if|when|though|without|after|before|in|for|with)|regardless|no matter|whether or not)(?!\w)",
+    re.IGNORECASE,
 )
 _DESPITE = re.compile(
     r"(?<!\w)(?:even|regardless|no matter|whether|although|though|despite|still|anyway|yet)(?!\w)", re.IGNORECASE
@@ -64,13 +54,13 @@ def added(pairing: Pairing, part: Part, clauses: list[SourceClause]) -> Iterator
     traced = part.span in pairing.trace.traced
     for cue in pairing.cues_of(pairing.view, part.span) if len(part.keys) > 1 else ():
         if traced:
-            head = _head(pairing, cue)
-            if _taken_along(pairing, part, cue, head):
+            head = head_of(pairing, cue)
+            if taken_along(pairing, part, cue, head):
                 continue
             if head is not None:
-                if _paid_for(pairing, part, cue, head):
-                    continue
-                yield Evidence(f"the view says {cue.words!r}, the source does not", source=_at(pairing, head), view=cue.span)
+                if not paid_for(pairing, part, cue, head):
+                    spoken_of = pairing.source.sentences[pairing.source.analysis.sentence_at(head)]
+                    yield Evidence(f"the view says {cue.words!r}, the source does not", source=spoken_of, view=cue.span)
                 continue
         if not _clashes(pairing, part, cue) and _carried(cue, there, nearest, text, pairing, part):
             continue
@@ -79,78 +69,6 @@ def added(pairing: Pairing, part: Part, clauses: list[SourceClause]) -> Iterator
             source=pairing.source.sentences[part.aligned[0].sentence],
             view=cue.span,
         )
-
-
-def _head(pairing: Pairing, cue: Cue) -> int | None:
-    """Where in the source the word stands that a cue of the view acts on."""
-    taken = pairing.trace.taken
-    return next((taken[key.start].start for key in cue.scope if key.start in taken), None)
-
-
-def _taken_along(pairing: Pairing, part: Part, cue: Cue, head: int | None) -> bool:
-    """The cue was taken from the source together with what it acts on."""
-    trace, source = pairing.trace, pairing.source
-    place = next(iter(trace.places(cue.span)), None)
-    if place is None or head is None:
-        return place is not None
-    sentence_at = source.analysis.sentence_at
-    if sentence_at(place) == sentence_at(head) and abs(place - head) <= ALONG_CHARS:
-        return True
-    near = abs(sentence_at(place) - sentence_at(head)) <= 1
-    return cue.name == "not" and (near or trace.in_run(part.sentence, cue.span))
-
-
-_SAYS_LESS = frozenset({"guess", "if", "when", "ought"})  # put in, they make a statement weaker
-_PAYS = {  # a cue that was put in, and what must have stood there in its place
-    "not": frozenset({"not"}),
-    "may": UNCERTAIN | {"if"},
-    "can": UNCERTAIN | {"if"},
-    "must": frozenset({"must"}),
-    "sure": frozenset({"sure"}),
-}
-
-
-def _paid_for(pairing: Pairing, part: Part, cue: Cue, head: int) -> bool:
-    """Something like it stood in the source beside the same word, and was left out for it."""
-    if cue.name in _SAYS_LESS:
-        return True
-    source, trace = pairing.source, pairing.trace
-    number = source.analysis.sentence_at(head)
-    span = source.sentences[number]
-    theirs = list(pairing.sentence_cues(source, span))
-    gone = names([other for other in theirs if not trace.keeps(other.span)])
-    if cue.name == "plan":
-        return cue.words not in ("will", "shall") or not gone & {"may", "guess"}
-    if cue.name == "all":
-        return not gone & {"most", "some"}
-    if cue.name in ("most", "some"):
-        return not gone & ({"all", "most", "some"} - {cue.name})
-    if gone & _PAYS[cue.name]:
-        return True
-    around = source.sentences[max(0, number - 1) : number + 2]
-    text = source.text[around[0].start : around[-1].end]
-    if cue.name == "not":
-        if is_bound(cue, pairing.view.text) or _ANSWERED.search(text) or _UNTIL_DATE.search(pairing.view.text, cue.span.end, part.span.end):
-            return True
-        words = [*_IN_PLACE_OF_NOT.finditer(source.text, span.start, span.end), *LIKE_NOT.finditer(source.text, span.start, span.end)]
-        return any(not trace.keeps(Span(*match.span())) for match in words) or _pole_gone(pairing, span)
-    if cue.name == "must":
-        return "ought" not in gone and any(not trace.keeps(Span(*match.span())) for match in _SOFT_OBLIGATION.finditer(source.text, span.start, span.end))
-    return False
-
-
-def _pole_gone(pairing: Pairing, span: Span) -> bool:
-    """A word of a negative pole that the view leaves out: "not done" for "pending"."""
-    poles = pole_stems()
-    return any(
-        sign < 0 and key.start not in pairing.trace.kept
-        for key in pairing.source.keys_in(span)
-        for _, sign in poles.get(key.key, ())
-    )
-
-
-def _at(pairing: Pairing, place: int) -> Span:
-    return pairing.source.sentences[pairing.source.analysis.sentence_at(place)]
 
 
 def _clashes(pairing: Pairing, part: Part, cue: Cue) -> bool:
@@ -177,7 +95,7 @@ def _carried(cue: Cue, there: set[str], nearest: set[str], text: str, pairing: P
             return True
         if _affirmed(cue, pairing, part):
             return False
-        if "not" in there or _IN_PLACE_OF_NOT.search(text) or _pole_in(text, -1):
+        if "not" in there or IN_PLACE_OF_NOT.search(text) or _pole_in(text, -1):
             return True
         ends = all(key.end <= cue.span.start for key in cue.scope)  # "the bedroom is not": what is negated was said before
         return ends or _negated_elsewhere(cue, pairing, part)
@@ -188,9 +106,9 @@ def _carried(cue: Cue, there: set[str], nearest: set[str], text: str, pairing: P
     if cue.name == "guess":
         return True  # a view that is less certain than its source does no harm
     if cue.name == "ought":
-        return bool(there & (UNCERTAIN | {"must", "if"})) or "about" in text or bool(_SOFT_OBLIGATION.search(text))
+        return bool(there & (UNCERTAIN | {"must", "if"})) or "about" in text or bool(SOFT_OBLIGATION.search(text))
     if cue.name == "must":
-        return "must" in there or ("not" in there and bool(there & {"can", "may"})) or bool(_SOFT_OBLIGATION.search(text))
+        return "must" in there or ("not" in there and bool(there & {"can", "may"})) or bool(SOFT_OBLIGATION.search(text))
     if cue.name == "plan" and cue.words in ("will", "shall", "wird"):
         mine = names(pairing.cues_of(pairing.view, part.span))
         return bool(there & {"plan", "must"}) or not there & {"may", "guess"} or "guess" in mine or _promised(pairing, part)
@@ -222,10 +140,10 @@ def _denied(pairing: Pairing, number: int, head: str) -> bool:
             return True
     text = source.text[span.start : span.end]
     return bool(
-        _IN_PLACE_OF_NOT.search(text)
+        IN_PLACE_OF_NOT.search(text)
         or LIKE_NOT.search(text)
         or _pole_in(text, -1)
-        or _ANSWERED.search(source.text, around[0].start, around[-1].end)
+        or ANSWERED.search(source.text, around[0].start, around[-1].end)
     )
 
 

@@ -28,6 +28,7 @@ _BOUND = re.compile(
 _BOUNDING = re.compile(
     r"\s(?:more|less|fewer|later|earlier|longer|shorter|higher|lower)\sthan(?!\w)|\s(?:before|until)(?!\w)", re.IGNORECASE
 )
+_ANSWER = re.compile(r",|\s(?:i|we|he|she|they|it)\b", re.IGNORECASE)
 _HAD = re.compile(r"\s(?:\w+ly\s|already\s|just\s)?(?:\w+ed|been|had|taken|given|written|gone|done|sent|made|put|better)\b")
 _NEXT = re.compile(r"\s*(?:[^\W\d]+\s)?\s*$")  # at most one word between "at most" and its number
 
@@ -52,7 +53,8 @@ def cues(text: str, clause: Span, keys: list[Key]) -> list[Cue]:
     for name, span, words in _spotted(text, clause):
         after = bisect_left(keys, span.end, key=lambda key: key.start)
         if words == "may" and (
-            (text[span.start] == "M" and span.start > clause.start) or any(k.kind == "date" and k.start < span.start < k.end for k in keys)
+            (text[span.start] == "M" and span.start > clause.start)
+            or any(k.kind == "date" and k.start < span.start < k.end for k in keys)
         ):
             continue  # the month
         if words == "falls" and span.start > clause.start and text[span.start - 2] not in ",;.":
@@ -94,7 +96,7 @@ def _spotted(text: str, clause: Span) -> Iterator[tuple[str, Span, str]]:
 
 def is_answer(cue: Cue, text: str) -> bool:
     """ "No, the network stays": the word answers a question and negates nothing behind it."""
-    return cue.words in ("no", "nein") and text.startswith(",", cue.span.end)
+    return cue.words in ("no", "nein") and _ANSWER.match(text, cue.span.end) is not None
 
 
 def is_bound(cue: Cue, text: str) -> bool:

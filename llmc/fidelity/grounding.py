@@ -56,9 +56,7 @@ def grounding(pairing: Pairing, policy: Policy) -> Check:
             )
             continue
         if news := _news(pairing, part):
-            problems.append(
-                Evidence(f"the source does not say {pairing.view.text[news.start : news.end][:120]!r}", view=news)
-            )
+            problems.append(Evidence(f"the source does not say {pairing.view.text[news.start : news.end][:120]!r}", view=news))
             continue
         share = grounded(pairing, part)
         if share < policy.grounded_share:
@@ -123,7 +121,7 @@ def _news(pairing: Pairing, part: Part) -> Span | None:
     home = trace.home(part.sentence)
     for key in part.keys:
         foreign = key.start in trace.alone and key.kind == "word" and key.lower not in LIGHT and key.key not in pairing.actors
-        foreign = foreign and not any(place in home for place in trace.sentences_of(Span(key.start, key.end)))
+        foreign = foreign and not any({place - 1, place, place + 1} & home for place in trace.sentences_of(key))
         run = [*run, key] if foreign else []
         if len(run) == NEWS_RUN:
             return Span(run[0].start, run[-1].end)

@@ -61,7 +61,7 @@ def _holds(searched: _Searched, fact: Fact) -> bool:
     if fact.kind == "name":
         return _name_is_known(searched, fact)
     if fact.kind == "date":
-        return _date_is_known(source, fact.normal)
+        return _date_is_known(source, fact.normal, fact.text)
     if fact.normal.startswith("-") and fact.kind in ("percent", "money", "number"):
         return _falls(source, fact.normal[1:])
     if fact.kind == "range":
@@ -95,9 +95,9 @@ def _falls(source: Analysis, positive: str) -> bool:
     )
 
 
-def _date_is_known(source: Analysis, normal: str) -> bool:
+def _date_is_known(source: Analysis, normal: str, text: str) -> bool:
     """The same date with less said ("12 March" for 12 March 2026), or with the year that the source gives elsewhere."""
-    if normal in source.shorter_dates:
+    if normal in source.shorter_dates or (len(normal) < 5 and text.lower() in source.words):  # "sunday", "march" in a chat
         return True
     return normal[:4] in source.years and len(normal) > 4 and f"-{normal[4:]}" in source.by_normal
 

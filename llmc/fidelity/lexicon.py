@@ -31,28 +31,29 @@ not: not, no, n't, never, nobody, none, nothing, nowhere, neither, nor, without,
   failed to, nicht, kein, keine, keinen, keiner, keinem, nie, niemand, ohne, weder
 may: may, might, could, possible, possibly, könnte, könnten, optionally, at the discretion
 can: can, allowed, permitted, able, kann, können, darf, dürfen, free to
-guess: probably, probable, presumed, provisional, provisionally, potential, potentially, perhaps, maybe, likely, apparently, presumably, seems, seem, seemed, appears, appear, suspects,
-  suspect, suspected, doubts, doubt, doubted, believes, believe, believed, thinks, think, thought, assume, assumes,
-  assumed, supposedly, allegedly, alleged, unclear, uncertain, unsure, not certain, not sure, not known, do not know,
-  hopes, hope, guess, reportedly, cannot be excluded, cannot be ruled out, nobody knows, no one knows,
-  wahrscheinlich, vermutlich, vielleicht, angeblich
+guess: probably, probable, presumed, provisional, provisionally, potential, potentially, perhaps, maybe, likely,
+  apparently, presumably, seems, seem, seemed, appears, appear, suspects, suspect, suspected, doubts, doubt, doubted,
+  believes, believe, believed, thinks, think, thought, assume, assumes, assumed, supposedly, allegedly, alleged,
+  unclear, uncertain, unsure, not certain, not sure, not known, do not know, hopes, hope, guess, reportedly, cannot be
+  excluded, cannot be ruled out, nobody knows, no one knows, wahrscheinlich, vermutlich, vielleicht, angeblich
 sure: guarantee, guarantees, guaranteed, certainly, definitely, undoubtedly, for certain, for sure
 ought: should, ought, recommended, recommends, recommend, recommendation, advised, advises, suggests, suggest,
   advisable, sollte, sollten
 plan: will, would, shall, planned, plans, plan, going to, expected, expects, expect, scheduled, intends, intend,
   intended, proposed, proposes, proposal, suggested, suggestion, offered, offers, offer, asked, asks, requested,
-  requests, wants, want, wanted, about to, aims, aim, considered, considering, consider, thinking of, thinking about, discussed, pending, to be,
-  would like, would prefer, would rather, prefer, prefers, preferred, wish, wishes, wished, geplant, soll, sollen, wird, werden, draft, tentatively, try, tries
+  requests, wants, want, wanted, about to, aims, aim, considered, considering, consider, thinking of, thinking about,
+  discussed, pending, to be, would like, would prefer, would rather, prefer, prefers, preferred, wish, wishes, wished,
+  geplant, soll, sollen, wird, werden, draft, tentatively, try, tries
 must: must, have to, has to, had to, required, requires, require, obliged, obligation, need to, needs to, needed,
   mandatory, compulsory, muss, müssen, shall
-if: if, unless, except, provided, providing, as long as, only if, only when, only after, only with, only for,
-  only by, only on, only to, apart from, except for, save where, save that, save for, save if, save as, with the exception, subject to, in case, all but, nobody but,
-  no one but, everywhere but, everything but, everyone but, anyone but, depending on, conditional, falls, außer, sofern,
-  excluding, nur, only in, only until, until
-when: when, once, upon, within, above, whenever, otherwise, in the event, depend on, depends on, only, limited to,
-  bei, requires, as soon as
-all: all, every, each, both, everyone, everybody, everything, always, entire, whole, unanimously, alle, jeder, jede, in full,
-  fully
+if: if, unless, except, provided, providing, as long as, only if, only when, only after, only with, only for, only by,
+  only on, only to, apart from, except for, save where, save that, save for, save if, save as, with the exception,
+  subject to, in case, all but, nobody but, no one but, everywhere but, everything but, everyone but, anyone but,
+  depending on, conditional, falls, außer, sofern, excluding, nur, only in, only until, until
+when: when, once, upon, within, above, whenever, otherwise, in the event, depend on, depends on, only, limited to, bei,
+  requires, as soon as
+all: all, every, each, both, everyone, everybody, everything, always, entire, whole, unanimously, alle, jeder, jede, in
+  full, fully
 most: most, mostly, majority, usually, generally, largely, meist
 some: some, several, few, part of, partly, partially, sometimes, occasionally, many, a number of, einige, manche
 """)
@@ -106,8 +107,8 @@ give: accept | return
 # A view may not use these verbs unless the source does, with this or another word of the same family: each is a claim
 # that something has happened.
 _DEEDS = """
-approve agree accept adopt reject deny dismiss decide choose elect sign buy sell cancel postpone withdraw recall arrest fire hire
-promote resign steal praise sue appeal book order reserve
+approve agree accept adopt reject deny dismiss decide choose elect sign buy sell cancel postpone withdraw recall arrest fire
+hire promote resign steal praise sue appeal book order reserve
 """
 _DEED_FAMILIES = """
 decide decision choose choice vote select

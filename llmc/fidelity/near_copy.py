@@ -71,7 +71,11 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
             there = _span(change.source, pairing.source.sentences[copy.source])
             if _traced(pairing, copy):
                 inside = not change.view and change.source[0].start > pairing.source.sentences[copy.source].start
-                lost = _classes(change.source[:1], pairing.source.text) & _OPENS if inside and copy.of_view >= ALL_OF_SOURCE else set()
+                lost = (
+                    _classes(change.source[:1], pairing.source.text) & _OPENS
+                    if inside and copy.of_view >= ALL_OF_SOURCE
+                    else set()
+                )
                 gained = set()
             elif len(change.source) > LONGEST_LOSS:
                 lost = _classes(change.source[:1], pairing.source.text) & _OPENS

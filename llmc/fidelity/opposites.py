@@ -16,7 +16,7 @@ OPPOSITE_MARGIN = 0.15  # by how much the opposite's place must fit better than 
 LIKE_NOT = re.compile(  # what can stand in a view for a "not" of the source
     r"(?<!\w)(?:before|instead of|rather than|until|yet to|remains?|only|stop(?:s|ped)?|free(?!\s+to)|non-\w+|un\w{4,}|"
     r"fix(?:ed|es)?|solved|left open|forbidden|prohibited|banned|nur|missing|"
-    r"miss(?:es|ed)?|dry|except|exclud\w+|gone|disput\w+)(?!\w)",
+    r"against|miss(?:es|ed)?|dry|except|exclud\w+|gone|disput\w+)(?!\w)",
     re.IGNORECASE,
 )
 _FIXED = re.compile(r"(?<!\w)(?:fix(?:ed|es)?|prevent\w*|avoid\w*)(?!\w)", re.IGNORECASE)

@@ -1,12 +1,13 @@
 """Where each word of a view was taken from: the ground on which shortened sentences are judged, word by word.
 
-A view that shortens (``llmc.view.prompt`` asks for that) is made of runs of the source's own words. The runs that a view sentence
-shares with the sentences it speaks of are laid over it, the weightiest first (greedy string tiling, Wise 1993), so a word meets
-the very place it was copied from and not any other place with the same word. A sentence whose content words are nearly all
-found so is *traced*.
+A view that shortens (``llmc.view.prompt`` asks for that) is made of runs of the source's own words. The runs that a view
+sentence shares with the sentences it speaks of are laid over it, the weightiest first (greedy string tiling, Wise 1993), so a
+word meets the very place it was copied from and not any other place with the same word. A sentence most of whose content
+words were taken from beside their neighbours is *traced*.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -53,12 +54,18 @@ class Trace:
         if not 2 <= len(mine) <= LONGEST_WORDS:
             return
         theirs, breaks = self._sources(sentence)
+        starts = sorted(breaks)
         places: dict[str, list[int]] = {}
         for place, word in enumerate(theirs):
             places.setdefault(same(word), []).append(place)
         to: list[int] = [-1] * len(mine)
         used: set[int] = set()
-        for _, start, place, length in sorted(_runs(mine, theirs, places, breaks), key=lambda run: -run[0]):
+        runs = list(_runs(mine, theirs, places, breaks))
+        of = [bisect_right(starts, place) for place in range(len(theirs))]
+        told: Counter[int] = Counter()
+        for weight, _, place, _ in runs:
+            told[of[place]] += weight
+        for _, start, place, length in sorted(runs, key=lambda run: (-run[0], -told[of[run[2]]])):
             free = [step for step in range(length) if to[start + step] < 0 and place + step not in used]
             free = max(_stretches(free), key=len, default=[])
             if not free or not any(_weight(mine[start + step]) >= WORD_WEIGHT for step in free):
@@ -107,9 +114,9 @@ class Trace:
     def taken_by(self, part: "Part", *, together: bool = False) -> Iterator[Token]:
         """The source words that the words of a view clause are; ``together``: those taken with a neighbour."""
         for word in self.words.get(part.sentence, ()):
-            if part.span.start <= word.start < part.span.end and word.start in self.taken:
-                if not (together and word.start in self.alone):
-                    yield self.taken[word.start]
+            inside = part.span.start <= word.start < part.span.end
+            if inside and word.start in self.taken and not (together and word.start in self.alone):
+                yield self.taken[word.start]
 
     def copies(self, span: Span) -> bool:
         """Whether a word of this place in the view was taken from the source."""
@@ -124,10 +131,9 @@ class Trace:
         return {self.pairing.source.analysis.sentence_at(place) for place in self.places(span)}
 
     def home(self, sentence: Span) -> set[int]:
-        """The source sentences that a view sentence is made of, and their neighbours."""
+        """Numbers of the source sentences that a view sentence is made of."""
         together = (w for w in self.words[sentence] if w.stem and w.start in self.taken and w.start not in self.alone)
-        numbers = {number for word in together for number in self.sentences_of(Span(word.start, word.end))}
-        return numbers
+        return {number for word in together for number in self.sentences_of(word)}
 
     def in_run(self, sentence: Span, span: Span) -> bool:
         """Whether a word of this place in the view stands beside the same word as in the source."""
@@ -145,6 +151,13 @@ class Trace:
             self._kept_starts = sorted(self.kept)
         first = bisect_left(self._kept_starts, span.start)
         return first < len(self._kept_starts) and self._kept_starts[first] < span.end
+
+    def keeps_ends(self, span: Span) -> bool:
+        """Whether the first or the last word of this place in the source stands in the view: of "only ... when"."""
+        last = bisect_left(self._kept_starts, span.end) - 1 if self.keeps(span) else -1
+        return last >= 0 and (
+            span.start in self.kept or " " not in self.pairing.source.text[self._kept_starts[last] : span.end]
+        )
 
     def _sources(self, sentence: Span) -> tuple[list[Token], set[int]]:
         """The words of the source sentences spoken of, in their order, and where one of them begins."""
@@ -213,7 +226,7 @@ def _stretches(steps: list[int]) -> Iterator[list[int]]:
 
 
 def _nearest(to: list[int], number: int, places: Sequence[int], used: set[int], word: Token) -> int:
-    """The place of a single word that is nearest to where its neighbours were taken from; a small word's must be near; else -1."""
+    """The place of a single word that is nearest to where its neighbours were taken from; a small word's is near, or -1."""
     left = next((to[n] for n in range(number - 1, max(-1, number - NEAR), -1) if to[n] >= 0), -1)
     right = next((to[n] for n in range(number + 1, min(len(to), number + NEAR)) if to[n] >= 0), -1)
     best, found = float("inf"), -1
