@@ -102,7 +102,7 @@ def _rival_beside(pairing: Pairing, key: Key, kind: str, beside: Token, side: in
     else:
         others = [o for o in others if (o.start - beside.start) * side > 0]
     others.sort(key=lambda other: abs(other.start - beside.start))
-    if own and _BY.search(text, max(0, own.start - 9), own.start):
+    if own and kind in ("name", "acronym") and _BY.search(text, max(0, own.start - 9), own.start):
         return None  # "Ruta paid" for "was paid by Ruta"
     if own and _OWNED.fullmatch(text, min(own.end, beside.end), max(own.start, beside.start)):
         return None

@@ -7,7 +7,7 @@ words were taken from beside their neighbours is *traced*.
 """
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -62,10 +62,10 @@ class Trace:
         used: set[int] = set()
         runs = list(_runs(mine, theirs, places, breaks))
         of = [bisect_right(starts, place) for place in range(len(theirs))]
-        told: Counter[int] = Counter()
+        shared: dict[int, float] = defaultdict(float)
         for weight, _, place, _ in runs:
-            told[of[place]] += weight
-        for _, start, place, length in sorted(runs, key=lambda run: (-run[0], -told[of[run[2]]])):
+            shared[of[place]] += weight
+        for _, start, place, length in sorted(runs, key=lambda run: (-run[0], -shared[of[run[2]]])):
             free = [step for step in range(length) if to[start + step] < 0 and place + step not in used]
             free = max(_stretches(free), key=len, default=[])
             if not free or not any(_weight(mine[start + step]) >= WORD_WEIGHT for step in free):

@@ -29,7 +29,7 @@ keinen ist sind war waren wird werden wurde wurden hat haben hatte mit von vom z
 unter nach vor bis seit als wie wenn falls dass daß ich du er sie es wir ihr sich auch noch nur schon sehr dann da hier
 dort kann können muss müssen soll sollen darf dürfen ihre ihren ihrer unser unsere unserem le la les un une de et ou
 mais ne pas est sont était ont avec pour par dans sur sous ce cette ces il elle ils elles nous vous que qui dont où au
-aux se sa son ses leur leurs plus el los las una unos unas y o pero era con por para en sobre este esta estos estas su
+aux se sa ses leur leurs plus el los las una unos unas y o pero era con por para en sobre este esta estos estas su
 sus lo al del más
 """  # English, German, French, Spanish: words that say how, not what
 STOPWORDS = frozenset(_STOPWORDS.split())
