@@ -24,6 +24,7 @@ _TITLE = r"(?<!\bProf)(?<!\bDr)(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bSt)"  # no full
 _APART = re.compile(rf"[!?;,]\s|{_TITLE}(?<!approx)(?<!\bca)(?<!\bno)(?<!\bnos)\.\s|\s[–—-]\s|\n")
 _BORDER = re.compile(_TITLE + r"\.\s+[A-Z]|[!?;]\s|\n\s*(?:\n|\d\d?[:.]\d\d|[-*•]|\d+[.)])")
 _BARE = ("number ", "label")  # without a unit: what they count must stand beside them
+_FIRST_OR_SECOND = frozenset({"i", "me", "we", "us", "you", "this", "that", "who"})
 _TELLING = frozenset({"said", "says", "say", "told", "tells", "tell", "added", "adds"})
 _ACCORDING = re.compile(r"(?<!\w)according to [^.,;]*$", re.IGNORECASE)
 _OWNED = re.compile(r"\s*of\s*|['’]s\s*")
@@ -39,6 +40,7 @@ _PASSIVE = re.compile(r"[^.;]{0,40}?(?<!\w)(?:be|been|being|is|are|was|were) (?:
 CROSSED = 7  # content words
 CROSSED_CHARS = 100
 PERSONS = {"i": 1, "we": 1, "you": 2, "he": 3, "she": 3, "they": 3}
+_THIRD = r"(?:has|is|was|had|will|says|said|thinks|wants|found|asked|told|measured|needs|can|cannot|could|would|may|does|did)\b"
 _EVERY = frozenset({"all", "every", "each", "both", "any"})
 WORD_CHARS = 24
 COMPARED = ("er", "more", "less")
@@ -102,7 +104,9 @@ def _rival_beside(pairing: Pairing, key: Key, kind: str, beside: Token, side: in
     else:
         others = [o for o in others if (o.start - beside.start) * side > 0]
     others.sort(key=lambda other: abs(other.start - beside.start))
-    if own and kind in ("name", "acronym") and _BY.search(text, max(0, own.start - 9), own.start):
+    named = kind in ("name", "acronym")
+    agent = own and named and _BY.search(text, max(0, own.start - 9), own.start)
+    if own and agent and abs(own.start - beside.start) <= LINK_CHARS:
         return None  # "Ruta paid" for "was paid by Ruta"
     if own and _OWNED.fullmatch(text, min(own.end, beside.end), max(own.start, beside.start)):
         return None
@@ -118,11 +122,13 @@ def _rival_beside(pairing: Pairing, key: Key, kind: str, beside: Token, side: in
             return None
         if _kind(pairing, other, text) != kind:
             continue
-        if kind in ("name", "acronym"):
-            return None if _PRONOUN.search(text, low, high) or (own and _listed(text, own, beside, side)) else other
-        return (
-            None if own and (own.start - other.start) * side > 0 and NEW_BEFORE.search(text[other.end : own.start]) else other
-        )
+        if named and (pronoun := _PRONOUN.search(text, low, high)):
+            meant = _named_before(pairing, pronoun.start())
+            return None if key.key in meant or not meant or pronoun[0].lower() in _FIRST_OR_SECOND else other
+        if named:
+            return None if own and _listed(text, own, beside, side) else other
+        new = own and (own.start - other.start) * side > 0 and NEW_BEFORE.search(text[other.end : own.start])
+        return None if new else other
     return None
 
 
@@ -135,6 +141,17 @@ def _moved_along(pairing: Pairing, word: Token, beside: Token) -> bool:
     return (one.start < other.start) == (
         min(word.start, beside.start) == (word if taken[word.start] == one else beside).start
     ) and not (pairing.source.text[one.end : other.start].strip(" -"))
+
+
+def _named_before(pairing: Pairing, place: int) -> set[str]:
+    """The names that a pronoun may stand for: those in front of it, in its sentence and in the two before."""
+    number = pairing.source.analysis.sentence_at(place)
+    found: set[str] = set()
+    for sentence in range(max(0, number - 2), number + 1):
+        for key in pairing.source.keys_of(sentence):
+            if key.start < place and _kind(pairing, key, pairing.source.text) in ("name", "acronym"):
+                found |= {key.key, *name_mates(pairing, key)}
+    return found
 
 
 def _same_value(one: Key, other: Key) -> bool:
@@ -226,7 +243,10 @@ def _other_person(pairing: Pairing, before: Token, word: Token, key: Key | None)
     mine, theirs = PERSONS.get(before.lower.partition("'")[0]), PERSONS.get(there.lower.replace("’", "'").partition("'")[0])
     if mine and theirs and mine != theirs and (theirs, mine) != (1, 3):  # "he cannot promise it": reported
         yield instead(pairing, before, there)
-    elif theirs == 1 and key and _kind(pairing, key, pairing.view.text) == "name" and handles(pairing):
+    elif theirs == 1 and key and _kind(pairing, key, pairing.view.text) == "name" and not handles(pairing):
+        if there.lower == "i" and re.search(rf"\b{re.escape(before.lower)} {_THIRD}", source, re.IGNORECASE):
+            yield instead(pairing, before, there)  # of whom the writer speaks is not the writer
+    elif theirs == 1 and key and _kind(pairing, key, pairing.view.text) == "name":
         turns = [(m.start(1), stems(m[1])) for m in SPEAKER.finditer(source, 0, there.start)]
         if turns and key.key in handles(pairing) and key.key not in turns[-1][1]:
             yield instead(pairing, before, there)

@@ -62,7 +62,7 @@ def lost(pairing: Pairing, part: Part) -> Iterator[Evidence]:
     taken = {word.start for word in trace.taken_by(part, together=True)}
     said_keys = {key.key for key in part.keys}
     for clause in pairing.touched(part):
-        for cue in (*pairing.cues_of(pairing.source, clause.span), *_aside(pairing, clause)):
+        for cue in (*pairing.cues_of(pairing.source, clause.span), *_aside(pairing, clause), *_announced(pairing, clause)):
             if (
                 _kept_with(trace, part, cue)
                 or not _turns(pairing, clause.span, cue, taken, said_keys)
@@ -95,6 +95,16 @@ def _aside(pairing: Pairing, clause: SourceClause) -> Iterator[Cue]:
     for other in clauses[max(0, clauses.index(clause.span) - 2) : clauses.index(clause.span)]:
         last = pairing.cues_of(pairing.source, other)[-1:]
         yield from (cue for cue in last if cue.name in ("may", "can", "ought") and other.end - cue.span.end <= 1)
+
+
+def _announced(pairing: Pairing, clause: SourceClause) -> Iterator[Cue]:
+    """What stands before a colon: "proposed by the works council: a mirror"."""
+    clauses = pairing.source.clauses_of(clause.sentence)
+    place = clauses.index(clause.span)
+    if place and pairing.source.text[clauses[place - 1].end : clause.span.start].strip() == ":":
+        for cue in pairing.cues_of(pairing.source, clauses[place - 1]):
+            if cue.words in _TENTATIVE:
+                yield cue._replace(scope=tuple(clause.keys[:3]))
 
 
 def _turns(pairing: Pairing, clause: Span, cue: Cue, taken: set[int], said: set[str]) -> bool:
