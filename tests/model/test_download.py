@@ -121,7 +121,7 @@ def test_a_host_that_ignores_ranges_is_asked_for_the_whole_file(host, tmp_path):
     server = host("--ignore-range")
     fetch(offer(server), tmp_path / "file", limits=QUICK)
     assert (tmp_path / "file").read_bytes() == CONTENT
-    assert server.log[-1]["range"] is None
+    assert None in [asked["range"] for asked in server.log]  # not the last: one given up on may be noted later
 
 
 def test_a_host_that_ignores_ranges_and_drops_starts_from_zero(host, tmp_path):
