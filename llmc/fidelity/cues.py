@@ -57,6 +57,8 @@ def cues(text: str, clause: Span, keys: list[Key]) -> list[Cue]:
             or any(k.kind == "date" and k.start < span.start < k.end for k in keys)
         ):
             continue  # the month
+        if words in ("plan", "plans", "draft") and text.startswith(":", span.end):
+            continue  # a heading
         if words == "falls" and span.start > clause.start and text[span.start - 2] not in ",;.":
             continue  # the verb, not the German "if"
         if (

@@ -23,7 +23,7 @@ IN_PLACE_OF_NOT = re.compile(
     r"until|otherwise|allerg\w*|out of|indefinite\w*|unlimited|refus\w+|blown|fail\w*|lack\w*|still has|have to be)(?!\w)",
     re.IGNORECASE,
 )
-ALONG_CHARS = 60  # between a cue and the word it acts on
+ALONG_CHARS = 120  # between a cue and the word it acts on
 _UNTIL_DATE = re.compile(r"(?<!\w)(?:before|until|till) (?:the )?\d")
 _SAYS_LESS = frozenset({"guess", "if", "when"})  # put in, they make a statement weaker
 _PAYS = {  # a cue that was put in, and what must have stood there in its place

@@ -41,6 +41,16 @@ CROSSED = 7  # content words
 CROSSED_CHARS = 100
 PERSONS = {"i": 1, "we": 1, "you": 2, "he": 3, "she": 3, "they": 3}
 _THIRD = r"(?:has|is|was|had|will|says|said|thinks|wants|found|asked|told|measured|needs|can|cannot|could|would|may|does|did)\b"
+_GROUPS = (
+    "may might can could | must shall will | should ought | would ; before | after ; above over | below under ; with | without"
+)
+_SIDES = [[side.split() for side in family.split("|")] for family in _GROUPS.split(";")]
+_TURNING = {  # a small word and those that say something else in its place
+    word: frozenset(w for other in sides if other is not side for w in other)
+    for sides in _SIDES
+    for side in sides
+    for word in side
+}
 _EVERY = frozenset({"all", "every", "each", "both", "any"})
 WORD_CHARS = 24
 COMPARED = ("er", "more", "less")
@@ -198,6 +208,7 @@ def exchanged_words(pairing: Pairing, sentence: Span) -> Iterator[Evidence]:
             ):
                 yield instead(pairing, before, there)
         yield from _contrasting(pairing, before, word)
+        yield from _turned_word(pairing, before, word)
         if word.lower in _EVERY and word.start not in trace.taken and before.start in trace.taken and place + 2 < len(mine):
             there = next(tokens(source, trace.taken[before.start].end, trace.taken[before.start].end + WORD_CHARS), None)
             if there and there.stem and there.start not in trace.kept and mine[place + 2].start in trace.taken:
@@ -230,6 +241,19 @@ def _contrasting(pairing: Pairing, before: Token, word: Token) -> Iterator[Evide
         there = next(tokens(source, trace.taken[before.start].end, trace.taken[before.start].end + WORD_CHARS), None)
         if there and there.stem in group[word.stem] and there.stem != word.stem:
             yield instead(pairing, word, there)
+
+
+def _turned_word(pairing: Pairing, before: Token, word: Token) -> Iterator[Evidence]:
+    """ "The Licensor shall" for "the Licensor may", "after the stop" for "before the stop": one small word for another."""
+    trace, source = pairing.trace, pairing.source.text
+    if before.start not in trace.taken or word.lower not in _TURNING or trace.in_run_with(before, word):
+        return
+    end = trace.taken[before.start].end
+    there = next(tokens(source, end, end + WORD_CHARS), None)
+    if there is None or source[end : there.start] != " " or there.start in trace.kept:
+        return
+    if there.lower in _TURNING[word.lower]:
+        yield instead(pairing, word, there)
 
 
 def _other_person(pairing: Pairing, before: Token, word: Token, key: Key | None) -> Iterator[Evidence]:

@@ -47,9 +47,10 @@ plan: will, would, shall, planned, plans, plan, going to, expected, expects, exp
 must: must, have to, has to, had to, required, requires, require, obliged, obligation, need to, needs to, needed,
   mandatory, compulsory, muss, müssen, shall
 if: if, unless, except, provided, providing, as long as, only if, only when, only after, only with, only for, only by,
-  only on, only to, apart from, except for, save where, save that, save for, save if, save as, with the exception,
-  subject to, in case, all but, nobody but, no one but, everywhere but, everything but, everyone but, anyone but,
-  depending on, conditional, falls, außer, sofern, excluding, nur, only in, only until, until
+  only on, only to, apart from, except for, but not for, but not more, but only if, but only with, but only when, save
+  where, save that, save for, save if, save as, with the exception, subject to, in case, all but, nobody but, no one
+  but, everywhere but, everything but, everyone but, anyone but, depending on, conditional, falls, außer, sofern,
+  excluding, nur, only in, only until, until
 when: when, once, upon, within, above, whenever, otherwise, in the event, depend on, depends on, only, limited to, bei,
   requires, as soon as
 all: all, every, each, both, everyone, everybody, everything, always, entire, whole, unanimously, alle, jeder, jede, in

@@ -28,6 +28,7 @@ _ASKED_ABOUT = re.compile(r"[^.!\n]{0,60}\?")
 _ASKED = re.compile(r"(?:could|can|would|will|may) (?:you|we|i|someone|somebody)(?!\w)", re.IGNORECASE)
 _WISHES = frozenset({"would like", "want", "wants", "wanted", "asked", "asks", "should"})
 _AS = re.compile(r"\bas (?:I|we|he|she|they) $", re.IGNORECASE)
+_NOT_DONE = re.compile(r"\b(?:not|n't) (?:been|yet)$")
 _VERB = re.compile(r"\s(do|get|make|take|put|bring)\s")
 _PLEASE = re.compile(r"(?<!\w)(?:please|pls)(?!\w)", re.IGNORECASE)
 ENOUGH = 0.5  # of a source clause's words: with fewer than two of them the view does not restate it
@@ -163,6 +164,11 @@ def _said_anew(pairing: Pairing, part: Part, clause: SourceClause, cue: Cue, new
         return True
     mine = names([other for other in new if other.words not in _FUTURE])
     if cue.name == "not":
+        waiting = any(other.words in _SETTLED for other in new) and _NOT_DONE.search(
+            pairing.source.text, cue.span.start, cue.span.end + 5
+        )
+        if waiting:
+            return True  # "to be checked" for "has not been checked"
         if (
             any(other.name == "not" and part.span.start <= other.span.start < part.span.end for other in new)
             or negative_pole(part, cue)
@@ -210,7 +216,7 @@ def _exception_turned(pairing: Pairing, part: Part, clause: SourceClause, said: 
         new = [other for other in said if not trace.copies(other.span)]
         kept = any(other.name == "not" or other.words.startswith(EXCEPTIONS) for other in new)
         if (
-            held * 2 > len(cue.scope)
+            held * 2 >= max(1, len(cue.scope))
             and not kept
             and not WITHOUT.search(pairing.view.text, part.sentence.start, part.sentence.end)
         ):

@@ -109,7 +109,7 @@ def cut_short(pairing: Pairing) -> Iterator[Evidence]:
         words = re.findall(r"[^\W\d_]+", rest)[:3]
         opener = words[1:] if words[:1] == ["but"] else words
         opens = any(" ".join(opener[:n]) in CUES and CUES[" ".join(opener[:n])] in _OPENS for n in (1, 2))
-        if opens or (rest.strip()[:1] not in ",;:)(" and kept.rsplit(maxsplit=1)[-1] in _DANGLING):
+        if opens or (rest.strip()[:1] not in ",;:)(-–" and kept.rsplit(maxsplit=1)[-1] in _DANGLING):
             yield Evidence(f"a copied sentence was cut before {rest.strip(' ,;:')[:40]!r}", view=span)
 
 

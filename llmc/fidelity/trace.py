@@ -135,14 +135,18 @@ class Trace:
         together = (w for w in self.words[sentence] if w.stem and w.start in self.taken and w.start not in self.alone)
         return {number for word in together for number in self.sentences_of(word)}
 
+    def in_run_with(self, before: Token, word: Token) -> bool:
+        """Whether two words that follow each other in the view follow each other in the source."""
+        here, there = self.taken.get(before.start), self.taken.get(word.start)
+        return here is not None and there is not None and 0 <= there.start - here.end <= 2
+
     def in_run(self, sentence: Span, span: Span) -> bool:
         """Whether a word of this place in the view stands beside the same word as in the source."""
         mine = self.words[sentence]
         for left, right in pairwise(mine):
-            if span.start <= left.start < span.end or span.start <= right.start < span.end:
-                here, there = self.taken.get(left.start), self.taken.get(right.start)
-                if here and there and 0 <= there.start - here.end <= 2:
-                    return True
+            inside = span.start <= left.start < span.end or span.start <= right.start < span.end
+            if inside and self.in_run_with(left, right):
+                return True
         return False
 
     def keeps(self, span: Span) -> bool:
