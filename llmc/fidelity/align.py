@@ -18,7 +18,7 @@ from llmc.fidelity.facts import Fact
 from llmc.fidelity.names import bare
 from llmc.fidelity.sentences import clauses
 from llmc.fidelity.spans import Span
-from llmc.fidelity.words import stem, tokens
+from llmc.fidelity.words import Token, stem, tokens
 
 POSTINGS = 64  # sentences per key that are looked at; keeps a 5 MB source linear
 PREFIX_LETTERS = 5  # a word of the view that is these letters of a source word stands for it
@@ -69,6 +69,8 @@ class Keyed:
         self.sentences = analysis.sentences
         self._clauses: dict[int, list[Span]] = {}
         self._keys: dict[int, list[Key]] = {}
+        self.words: dict[Span, list[Token]] = {}
+        """Those of a sentence, once they were asked for (``trace.words``)."""
 
     @cached_property
     def keys(self) -> list[Key]:

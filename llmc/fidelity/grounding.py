@@ -71,7 +71,7 @@ def grounding(pairing: Pairing, policy: Policy) -> Check:
             )
     for number in pairing.own if policy.compact_share else ():
         span = pairing.view.sentences[number]
-        share = 1.0 if span in pairing.trace.traced else _compact(pairing, pairing.view.keys_in(span))
+        share = 1.0 if span in pairing.trace.settled else _compact(pairing, pairing.view.keys_in(span))
         if share < policy.compact_share:
             problems.append(
                 Evidence(

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from llmc.fidelity.align import Key, Keyed, flat
+from llmc.fidelity.align import Key, flat
 from llmc.fidelity.lexicon import BOUNDS, CUES, UNCERTAIN
 from llmc.fidelity.pairing import Pairing
 from llmc.fidelity.spans import Span
+from llmc.fidelity.trace import words
 from llmc.fidelity.verdict import Evidence
-from llmc.fidelity.words import Token, stem, tokens
+from llmc.fidelity.words import Token, stem
 
 COPIED_OF_VIEW = 0.8
 COPIED_OF_SOURCE = 0.75
@@ -61,7 +62,7 @@ class Copy(NamedTuple):
 def small_words(pairing: Pairing) -> Iterator[Evidence]:
     """Cues lost, gained or exchanged in near copies."""
     still = {
-        copy.view: _classes(_words(pairing.view, pairing.view.sentences[copy.view]), pairing.view.text)
+        copy.view: _classes(words(pairing.view, pairing.view.sentences[copy.view]), pairing.view.text)
         for copy in near_copies(pairing)
     }
     for copy in near_copies(pairing):
@@ -89,11 +90,11 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
             if _present(pairing, change):
                 lost -= {"plan"}
             if missing := sorted((lost & _LOST) - gained):
-                words = pairing.source.text[there.start : there.end][:80]
-                yield Evidence(f"a copied sentence lost {words!r} ({missing[0]})", source=there, view=here)
+                said = pairing.source.text[there.start : there.end][:80]
+                yield Evidence(f"a copied sentence lost {said!r} ({missing[0]})", source=there, view=here)
             elif added := sorted((gained & _GAINED) - lost):
-                words = pairing.view.text[here.start : here.end][:80]
-                yield Evidence(f"a copied sentence gained {words!r} ({added[0]})", source=there, view=here)
+                said = pairing.view.text[here.start : here.end][:80]
+                yield Evidence(f"a copied sentence gained {said!r} ({added[0]})", source=there, view=here)
 
 
 def cut_short(pairing: Pairing) -> Iterator[Evidence]:
@@ -106,8 +107,8 @@ def cut_short(pairing: Pairing) -> Iterator[Evidence]:
         if at < 0 or re.match(r"[.!?…\w]", folded[at + len(kept) :]):
             continue  # other words, or the whole sentence
         rest = folded[at + len(kept) : at + len(kept) + 40]
-        words = re.findall(r"[^\W\d_]+", rest)[:3]
-        opener = words[1:] if words[:1] == ["but"] else words
+        found = re.findall(r"[^\W\d_]+", rest)[:3]
+        opener = found[1:] if found[:1] == ["but"] else found
         opens = any(" ".join(opener[:n]) in CUES and CUES[" ".join(opener[:n])] in _OPENS for n in (1, 2))
         if opens or (rest.strip()[:1] not in ",;:)(-–" and kept.rsplit(maxsplit=1)[-1] in _DANGLING):
             yield Evidence(f"a copied sentence was cut before {rest.strip(' ,;:')[:40]!r}", view=span)
@@ -212,7 +213,7 @@ def near_copies(pairing: Pairing) -> list[Copy]:
 def _near_copies(pairing: Pairing) -> Iterator[Copy]:
     for number in pairing.own:
         span = pairing.view.sentences[number]
-        mine = _words(pairing.view, span)
+        mine = words(pairing.view, span)
         if 3 <= len(mine) <= LONGEST_WORDS:
             found = [_copy(pairing, number, mine, a.sentence) for a in pairing.index.align(pairing.view.keys_in(span))]
             best = max(found, key=lambda pair: pair[0], default=(0, None))[
@@ -224,7 +225,7 @@ def _near_copies(pairing: Pairing) -> Iterator[Copy]:
 
 def _copy(pairing: Pairing, number: int, mine: list[Token], sentence: int) -> tuple[int, Copy | None]:
     """How many words the two sentences share in order, and the copy if they are enough."""
-    theirs = _words(pairing.source, pairing.source.sentences[sentence])
+    theirs = words(pairing.source, pairing.source.sentences[sentence])
     least = min(COPIED_OF_VIEW * len(mine), len(mine) - 1)
     bag = sum((Counter(t.lower for t in theirs) & Counter(t.lower for t in mine)).values())
     if len(theirs) > LONGEST_WORDS or bag < least or bag < CUT_OF_SOURCE * len(theirs):
@@ -237,18 +238,6 @@ def _copy(pairing: Pairing, number: int, mine: list[Token], sentence: int) -> tu
         return 0, None
     changes = [Change(theirs[a:b], mine[c:d]) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal"]
     return same, Copy(number, sentence, changes, (same + 1) / (len(theirs) + 1), (same + 1) / (len(mine) + 1), moved)
-
-
-def _words(keyed: Keyed, span: Span) -> list[Token]:
-    """Words of a sentence, each fact (but names and quotations) as one word."""
-    found: list[Token] = []
-    position = span.start
-    for fact in keyed.analysis.facts_in(span):
-        if fact.kind not in ("name", "quote", "code"):
-            found += tokens(keyed.text, position, fact.start)
-            found.append(Token(fact.start, fact.end, "=" + fact.normal, ""))
-            position = fact.end
-    return [*found, *tokens(keyed.text, position, span.end)]
 
 
 def _classes(words: list[Token], text: str) -> set[str]:

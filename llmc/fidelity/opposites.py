@@ -26,7 +26,7 @@ _DEEDS = {stem(deed): frozenset(stem(word) or word for word in family) for deed,
 def opposites(pairing: Pairing, part: Part) -> Iterator[Evidence]:
     """A word of one pole where the source has the other pole, or the same one under a negation."""
     poles = pole_stems()
-    traced = part.span in pairing.trace.traced
+    traced = part.span in pairing.trace.settled
     for key in part.keys:
         if traced and key.start in pairing.trace.taken and key.start not in pairing.trace.alone:
             continue

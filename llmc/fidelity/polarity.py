@@ -22,7 +22,8 @@ def polarity(pairing: Pairing) -> Check:
     for part in pairing.parts:
         clauses = pairing.restated(part)
         for evidence in (
-            *(lost(pairing, part) if part.span in pairing.trace.traced else dropped(pairing, part, clauses)),
+            *(lost(pairing, part) if part.span in pairing.trace.traced else ()),
+            *(() if part.span in pairing.trace.settled else dropped(pairing, part, clauses)),
             *added(pairing, part, clauses),
             *opposites(pairing, part),
             *bounds(pairing, part),

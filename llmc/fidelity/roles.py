@@ -40,7 +40,7 @@ def roles(pairing: Pairing, *, trusted: bool = True) -> Check:
     problems = {evidence.view: evidence for evidence in moved_facts(pairing)}
     copied = {pairing.view.sentences[copy.view] for copy in near_copies(pairing) if copy.share >= ALL_OF_SOURCE}
     for part in pairing.parts:
-        taken = () if part.sentence in copied or part.span in pairing.trace.traced else _taken_places(pairing, part)
+        taken = () if part.sentence in copied or part.span in pairing.trace.settled else _taken_places(pairing, part)
         for evidence in (*_changed_places(pairing, part), *taken):
             if evidence.view is not None:
                 problems.setdefault(evidence.view, evidence)

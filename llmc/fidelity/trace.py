@@ -19,6 +19,7 @@ from llmc.fidelity.words import Token, tokens
 if TYPE_CHECKING:
     from llmc.fidelity.pairing import Pairing, Part
 
+OWN_SHARE = 0.1  # of a sentence's content words; with more of its own it is judged as a paraphrase is, too
 TRACED_SHARE = 0.6  # of a sentence's content words; of good shortenings 99% have it, of free paraphrases 4 in 10
 LINK_CHARS = 60  # between two words of the source that stand side by side in the view
 FEW = 3  # content words; a clause with fewer is judged with its sentence
@@ -39,6 +40,8 @@ class Trace:
         """Start of a source word to the view word it became."""
         self.traced: set[Span] = set()
         """Sentences and clauses of the view that are made of the source's words."""
+        self.settled: set[Span] = set()
+        """Of these, those with hardly a word of their own: what a word's place says of it is all there is to say."""
         self.loose: set[Span] = set()
         """Clauses of the view that are not, whatever their sentence is."""
         self.alone: set[int] = set()
@@ -92,6 +95,7 @@ class Trace:
         if not telling:
             return
         self.alone |= {word.start for word in telling}
+        own = sum(word.start not in self.taken for word in telling)
         whole = self._linked(telling) >= TRACED_SHARE * len(telling)
         if whole:
             self.traced.add(sentence)
@@ -102,6 +106,10 @@ class Trace:
                 self.traced.add(part.span)
             if not near:
                 self.loose.add(part.span)
+        if own <= OWN_SHARE * len(telling):
+            self.settled |= {
+                span for span in (sentence, *(p.span for p in self.pairing.parts_of.get(sentence, ()))) if span in self.traced
+            }
 
     def _linked(self, telling: list[Token]) -> int:
         """How many words were taken from beside the place where the word before or after them was taken from."""
@@ -184,14 +192,16 @@ def same(word: Token) -> str:
 
 def words(keyed: Keyed, span: Span) -> list[Token]:
     """Words of a sentence, each fact (but names and quotations) as one word."""
-    found: list[Token] = []
-    position = span.start
-    for fact in keyed.analysis.facts_in(span):
-        if fact.kind not in ("name", "quote", "code"):
-            found += tokens(keyed.text, position, fact.start)
-            found.append(Token(fact.start, fact.end, "=" + fact.normal, "=" + fact.normal))
-            position = fact.end
-    return [*found, *tokens(keyed.text, position, span.end)]
+    if span not in keyed.words:
+        found: list[Token] = []
+        position = span.start
+        for fact in keyed.analysis.facts_in(span):
+            if fact.kind not in ("name", "quote", "code"):
+                found += tokens(keyed.text, position, fact.start)
+                found.append(Token(fact.start, fact.end, "=" + fact.normal, "=" + fact.normal))
+                position = fact.end
+        keyed.words[span] = [*found, *tokens(keyed.text, position, span.end)]
+    return keyed.words[span]
 
 
 def _weight(word: Token) -> float:
