@@ -2,7 +2,7 @@
 
     uv run --no-project --with-requirements bench/fidelity/side_by_side.txt python -m bench.fidelity.side_by_side TRIES PATH ...
 
-All judge the same views: the hand-written pairs (of the sealed half only the totals are printed) and seeded errors planted in
+All judge the same views: the hand-written pairs (of the sealed files only the totals are printed) and seeded errors planted in
 verbatim extracts of the texts at PATH, TRIES of each kind. The judges are used as their documentation shows: corroborate and
 opengate-grounding with the source as the one retrieved passage, grounded-check with its exact checks, MiniLM with mean pooling
 over at most 256 tokens, its window. A table goes to stderr, one JSON document to stdout.
@@ -160,7 +160,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m bench.fidelity.side_by_side TRIES FILE_OR_FOLDER ...", file=sys.stderr)
         return 2
     result: dict[str, object] = {"seed": corruptions.SEED, "threshold": COSINE}
-    for half in ("tuning", "sealed"):
+    for half in ("sealed_c", "sealed"):
         counts = Counts()
         for pair in pairs.read(half):
             counts.add("faithful" if pair["kind"] == "faithful" else "wrong", pair["source"], pair["view"])

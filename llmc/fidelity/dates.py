@@ -19,7 +19,7 @@ _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?:1[5-9]\d\d|20\d\d|21\d\d)"
 
 _INSTANT = re.compile(
-    r"\b(?P<date>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:\.\d{1,9})?(?P<zone>Z|[+-]\d{2}:?\d{2})?(?![\w:])"
+    r"\b(?P<date>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?P<fraction>\.\d{1,9})?(?P<zone>Z|[+-]\d{2}:?\d{2})?(?![\w:])"
 )
 _DATE = re.compile(
     rf"""(?<![\w.,/-])(?:
@@ -82,7 +82,7 @@ def instants(text: str) -> Iterator[Found]:
     """``2026-01-17T03:12:00Z`` is a date and a time, two facts."""
     for match in _INSTANT.finditer(text):
         yield "date", match.start("date"), match.end("date"), match["date"]
-        yield "time", match.start("time"), match.end(), "T" + match["time"]
+        yield "time", match.start("time"), match.end(), "T" + match["time"] + (match["fraction"] or "").rstrip("0.")
 
 
 def dates(text: str) -> Iterator[Found]:

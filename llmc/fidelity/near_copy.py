@@ -117,9 +117,9 @@ def cut_short(pairing: Pairing) -> Iterator[Evidence]:
 def moved_facts(pairing: Pairing) -> Iterator[Evidence]:
     """Facts and names in another order than in the copied sentence, or exchanged for one from elsewhere."""
     for copy in near_copies(pairing):
+        yield from _replaced(pairing, copy) if not copy.moved else ()
         if _traced(pairing, copy):
             continue
-        yield from _replaced(pairing, copy) if not copy.moved else ()
         yield from _swapped(pairing, copy)
         if copy.share < COPIED_OF_SOURCE:
             continue
