@@ -127,7 +127,7 @@ class Counts:
 
 def planted(tries: int, paths: list[str]) -> Iterator[tuple[str, str, str]]:
     """(kind, source, view): errors planted in extracts, and the same extracts as they are, once each."""
-    passages = corruptions.passages(paths)
+    passages = corruptions.passages(corruptions.texts(paths, corruptions.SEED), corruptions.SEED)
     faithful = set()
     for kind in CORRUPTIONS:
         found = 0

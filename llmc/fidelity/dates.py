@@ -19,7 +19,8 @@ _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?:1[5-9]\d\d|20\d\d|21\d\d)"
 
 _INSTANT = re.compile(
-    r"\b(?P<date>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?P<fraction>\.\d{1,9})?(?P<zone>Z|[+-]\d{2}:?\d{2})?(?![\w:])"
+    r"\b(?P<date>\d{4}-\d{2}-\d{2})[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?P<fraction>\.\d{1,9})?"
+    r"(?P<zone>Z|[+-]\d{2}:?\d{2})?(?![\w:])"
 )
 _DATE = re.compile(
     rf"""(?<![\w.,/-])(?:

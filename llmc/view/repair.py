@@ -12,7 +12,7 @@ def mended(source: str, content: str, verdict: Verdict) -> str:
     in the place of every other one the source sentences that it speaks of.
 
     Where one sentence of a model was wrong, another one in words of its own may be wrong unnoticed: of 135 wrong statements in
-    free paraphrases, 36 stood in sentences that no check had pointed at. After this, 1 did (``bench/README.md``).
+    free paraphrases, 36 stood in sentences that no check had pointed at. After this, 2 did (``bench/README.md``).
     ``""`` when a failure has no place in the view, or when nothing would remain of the model's own: then an extract, whose
     sentences were chosen for the whole text, is the better view.
     """
