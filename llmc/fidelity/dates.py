@@ -58,8 +58,8 @@ _LISTED_MONTH = re.compile(
 )
 _WEEKDAY = re.compile(
     r"\b(?P<day>" + alternatives(d.capitalize() for d in WEEKDAYS if len(d) > 4) + r")s?\b"
-    r"|(?:(?<=\()|(?<=, )|(?<=^)|(?<=on ))(?P<short>Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=[,.) ])"
-    r"|\b(?P<dated>Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?=\s[\d\x00])"
+    r"|(?:(?<=\()|(?<=, )|(?<=^)|(?<=on ))(?P<short>Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(?=[,.) ])"
+    r"|\b(?P<dated>Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)(?=\s[\d\x00])"
 )
 _BARE_YEAR = re.compile(
     rf"\b(?:in|of|since|until|till|by|from|to|for|early|late|mid|before|after|during|between|and|year|summer|winter|"

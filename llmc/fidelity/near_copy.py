@@ -71,13 +71,7 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
             here = _span(change.view, pairing.view.sentences[copy.view])
             there = _span(change.source, pairing.source.sentences[copy.source])
             if _traced(pairing, copy):
-                inside = not change.view and change.source[0].start > pairing.source.sentences[copy.source].start
-                lost = (
-                    _classes(change.source[:1], pairing.source.text) & _OPENS
-                    if inside and copy.of_view >= ALL_OF_SOURCE
-                    else set()
-                )
-                gained = set()
+                lost, gained = _taken_out(pairing, copy, change), set()
             elif len(change.source) > LONGEST_LOSS:
                 lost = _classes(change.source[:1], pairing.source.text) & _OPENS
                 gained &= lost
@@ -95,6 +89,14 @@ def small_words(pairing: Pairing) -> Iterator[Evidence]:
             elif added := sorted((gained & _GAINED) - lost):
                 said = pairing.view.text[here.start : here.end][:80]
                 yield Evidence(f"a copied sentence gained {said!r} ({added[0]})", source=there, view=here)
+
+
+def _taken_out(pairing: Pairing, copy: Copy, change: Change) -> set[str]:
+    """What a sentence lost that is otherwise word for word, where that begins a condition."""
+    inside = not change.view and change.source[0].start > pairing.source.sentences[copy.source].start
+    if not inside or copy.of_view < ALL_OF_SOURCE:
+        return set()
+    return _classes(change.source[:1], pairing.source.text) & _OPENS
 
 
 def cut_short(pairing: Pairing) -> Iterator[Evidence]:
