@@ -18,7 +18,7 @@ from llmc.fidelity.facts import Fact
 from llmc.fidelity.names import bare
 from llmc.fidelity.sentences import clauses
 from llmc.fidelity.spans import Span
-from llmc.fidelity.words import Token, stem, tokens
+from llmc.fidelity.words import Token, stem, stems, tokens
 
 POSTINGS = 64  # sentences per key that are looked at; keeps a 5 MB source linear
 PREFIX_LETTERS = 5  # a word of the view that is these letters of a source word stands for it
@@ -41,6 +41,15 @@ everything something anything everyone everybody somebody someone fixed changed 
 note notes summary cause action actions open done proposed measures next result status update
 """
 _NOBODY = frozenset({"", *map(stem, _NO_NAMES.split())})  # nobody's name, though it opens a line
+
+
+TURNS = 3  # lines that begin with a name and a colon: fewer are no conversation
+LABEL = r"([A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){0,3}|[a-z][\w.-]*)(?: \([^)\n]{1,40}\))?:\s"
+_TURN = re.compile(r"^[ \t]*(?:\[[^\]\n]{1,12}\][ \t]*|\d\d?[:.]\d\d[ \t]+)?" + LABEL, re.MULTILINE)
+_TOLD_OF = re.compile(
+    r"([^\W\d_]+) (?:has|is|was|had|will|says|said|thinks|wants|found|asked|told|measured|needs|can|cannot|could|would|may|"
+    r"does|did)\b"
+)
 
 
 class Key(NamedTuple):
@@ -119,6 +128,22 @@ class Keyed:
                 for word in words:
                     found.setdefault(word, set()).update(words)
         return {word: frozenset(words) for word, words in found.items()}
+
+    @cached_property
+    def turns(self) -> list[tuple[int, frozenset[str]]]:
+        """Where each turn of a conversation begins, and the words of its speaker's name; empty for other texts."""
+        found = [(match.start(1), stems(match[1])) for match in _TURN.finditer(self.text)]
+        return found if len(found) >= TURNS else []
+
+    @cached_property
+    def handles(self) -> frozenset[str]:
+        """Words of the names that the turns of a conversation begin with."""
+        return frozenset().union(*(label for _, label in self.turns))
+
+    @cached_property
+    def told_of(self) -> frozenset[str]:
+        """Words, in lower case, of which something is said in the third person."""
+        return frozenset(match[1].lower() for match in _TOLD_OF.finditer(self.text))
 
     @cached_property
     def subject_words(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ they were taken from (``trace.py``): when another one of its kind stands there, 
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -13,7 +14,6 @@ from llmc.fidelity.align import Key
 from llmc.fidelity.pairing import Pairing
 from llmc.fidelity.slots import NEW_BEFORE, contrast_stems, name_mates, slot
 from llmc.fidelity.spans import Span
-from llmc.fidelity.speakers import SPEAKER, handles, stems
 from llmc.fidelity.trace import LINK_CHARS, Trace, same, words
 from llmc.fidelity.verdict import Evidence
 from llmc.fidelity.words import Token, tokens
@@ -40,7 +40,6 @@ _PASSIVE = re.compile(r"[^.;]{0,40}?(?<!\w)(?:be|been|being|is|are|was|were) (?:
 CROSSED = 7  # content words
 CROSSED_CHARS = 100
 PERSONS = {"i": 1, "we": 1, "you": 2, "he": 3, "she": 3, "they": 3}
-_THIRD = r"(?:has|is|was|had|will|says|said|thinks|wants|found|asked|told|measured|needs|can|cannot|could|would|may|does|did)\b"
 _GROUPS = (
     "may might can could | must shall will | should ought | would ; before | after ; above over | below under ; with | without"
 )
@@ -267,13 +266,12 @@ def _other_person(pairing: Pairing, before: Token, word: Token, key: Key | None)
     mine, theirs = PERSONS.get(before.lower.partition("'")[0]), PERSONS.get(there.lower.replace("’", "'").partition("'")[0])
     if mine and theirs and mine != theirs and (theirs, mine) != (1, 3):  # "he cannot promise it": reported
         yield instead(pairing, before, there)
-    elif theirs == 1 and key and _kind(pairing, key, pairing.view.text) == "name" and not handles(pairing):
-        if there.lower == "i" and re.search(rf"\b{re.escape(before.lower)} {_THIRD}", source, re.IGNORECASE):
-            yield instead(pairing, before, there)  # of whom the writer speaks is not the writer
     elif theirs == 1 and key and _kind(pairing, key, pairing.view.text) == "name":
-        turns = [(m.start(1), stems(m[1])) for m in SPEAKER.finditer(source, 0, there.start)]
-        if turns and key.key in handles(pairing) and key.key not in turns[-1][1]:
-            yield instead(pairing, before, there)
+        turns = pairing.source.turns
+        turn = bisect_right([start for start, _ in turns], there.start) - 1
+        of_another = turn >= 0 and key.key in pairing.source.handles and key.key not in turns[turn][1]
+        if of_another or (not turns and there.lower == "i" and before.lower in pairing.source.told_of):
+            yield instead(pairing, before, there)  # of whom the writer speaks is not the writer
 
 
 def crossed(pairing: Pairing, sentence: Span) -> Iterator[Evidence]:
@@ -332,5 +330,5 @@ def _kind(pairing: Pairing, key: Key, text: str) -> str:
     """The kind of a name (written with a capital) or a value; empty for other words."""
     kind = slot(pairing, key, text)
     if kind in ("name", "acronym") and not text[key.start].isupper():
-        return "name" if key.key in handles(pairing) else ""
+        return "name" if key.key in pairing.source.handles else ""
     return "duration" if kind.startswith("duration") else "" if kind == "contrast" else kind

@@ -6,26 +6,23 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
 
+from llmc.fidelity.align import LABEL
 from llmc.fidelity.pairing import Pairing
 from llmc.fidelity.spans import Span
 from llmc.fidelity.verdict import Evidence
-from llmc.fidelity.words import tokens
+from llmc.fidelity.words import stems
 
-TURNS = 3  # lines that begin with a name and a colon: fewer are no conversation
 TURN_WORDS = 3
-_LABEL = r"([A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){0,3}|[a-z][\w.-]*)(?: \([^)\n]{1,40}\))?:\s"
-SPEAKER = re.compile(r"^\s*(?:\[[^\]\n]{1,12}\]\s*|\d\d?[:.]\d\d\s+)?" + _LABEL, re.MULTILINE)
-_SPEAKER_IN = re.compile(r"(?:^|(?<=[.!?;]\s))\s*" + _LABEL)
+_SPEAKER_IN = re.compile(r"(?:^|(?<=[.!?;]\s))[ \t]*" + LABEL)
 _FULL_STOP = re.compile(r"[.!?]\s")
 _SEMICOLON = re.compile(r";\s")
 
 
 def speakers(pairing: Pairing) -> Iterator[Evidence]:
     """What is said under a name was said under that name."""
-    theirs = [(m.start(1), stems(m[1])) for m in SPEAKER.finditer(pairing.source.text)]
-    if len(theirs) < TURNS:
+    theirs, known = pairing.source.turns, pairing.source.handles
+    if not theirs:
         return
-    known = {stem for _, label in theirs for stem in label}
     text = pairing.view.text
     for sentence in pairing.trace.words:
         labels = list(_SPEAKER_IN.finditer(text, sentence.start, sentence.end))
@@ -60,16 +57,3 @@ def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
         yield Span(start, match.start())
         start = match.end()
     yield Span(start, end)
-
-
-def stems(words: str) -> frozenset[str]:
-    return frozenset(token.stem for token in tokens(words)) - {""}
-
-
-def handles(pairing: Pairing) -> frozenset[str]:
-    """Words of the names that lines of a chat begin with."""
-    found: frozenset[str] | None = pairing.__dict__.get("handles")
-    if found is None:
-        turns = [stems(match[1]) for match in SPEAKER.finditer(pairing.source.text)]
-        found = pairing.__dict__["handles"] = frozenset().union(*turns) if len(turns) >= TURNS else frozenset()
-    return found

@@ -24,6 +24,7 @@ TRACED_SHARE = 0.6  # of a sentence's content words; of good shortenings 99% hav
 LINK_CHARS = 60  # between two words of the source that stand side by side in the view
 FEW = 3  # content words; a clause with fewer is judged with its sentence
 SENTENCES = 3  # of the source, for each clause
+MOST_SENTENCES = 32  # for all of them
 FACT_WEIGHT, WORD_WEIGHT, SMALL_WEIGHT = 1.5, 1.0, 0.1
 NEAR = 4  # source words between two that stand together in the view and belong together
 LONGEST_WORDS = 160  # a longer sentence is not traced
@@ -179,7 +180,7 @@ class Trace:
         numbers |= {part.aligned[0].sentence + 1 for part in parts if part.aligned} & set(range(len(pairing.source.sentences)))
         found: list[Token] = []
         breaks: set[int] = set()
-        for number in sorted(numbers):
+        for number in sorted(numbers)[:MOST_SENTENCES]:
             breaks.add(len(found))
             found += words(pairing.source, pairing.source.sentences[number])
         return found, breaks

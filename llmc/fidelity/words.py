@@ -73,6 +73,11 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> Iterator[Token]
         yield Token(match.start(), match.end(), lower, stem(lower))
 
 
+def stems(text: str) -> frozenset[str]:
+    """The stems of the words of a short text."""
+    return frozenset(token.stem for token in tokens(text)) - {""}
+
+
 def _cut(word: str) -> tuple[str, str]:
     """A word without its longest known ending, and that ending."""
     if len(word) > 3:

@@ -1,7 +1,6 @@
 """Text made to break the check is only text: the work stays in proportion to its length.
 
-No clock is read. What is counted are the comparisons of contexts, the part of the check whose number could grow with
-the square of the length; everything else is bounded by patterns that cannot backtrack.
+No clock is read. What is counted are the functions that a check calls; patterns that cannot backtrack bound the rest.
 """
 
 import sys
@@ -13,6 +12,7 @@ from llmc.fidelity import Policy, check, facts, sentences
 POLICY = Policy(must_keep=(), coverage_share=0.0)
 BAIT = {
     "one letter": "a" * 50_000,
+    "speakers": "Ana: yes, we can do it.\n" * 3_000,
     "digits and points": "1." * 30_000,
     "dashes": "-" * 50_000,
     "at signs": "a@" * 30_000,
