@@ -78,6 +78,11 @@ class Analysis:
         return " ".join(self.text.split()).casefold()
 
     @cached_property
+    def name_words(self) -> frozenset[str]:
+        """The words of the names, as their normal forms have them."""
+        return frozenset(word for fact in self.facts if fact.kind == "name" for word in fact.normal.split())
+
+    @cached_property
     def words(self) -> frozenset[str]:
         """Words as names are compared: lower case, without possessive endings and punctuation."""
         return frozenset(bare(word) for word in re.split(r"[\s/()\[\]<>\"“”„,;:…|]+", self.text))

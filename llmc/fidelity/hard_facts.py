@@ -11,6 +11,7 @@ from llmc.fidelity.analysis import Analysis, analyse, spellings
 from llmc.fidelity.appended import SINGULAR, declared, declared_span
 from llmc.fidelity.facts import Fact
 from llmc.fidelity.identifiers import quoted
+from llmc.fidelity.names import starts_sentence
 from llmc.fidelity.pins import SECONDS, holds
 from llmc.fidelity.policy import Policy
 from llmc.fidelity.sections import MOST_TITLE_CHARS, body
@@ -30,7 +31,7 @@ def precision(source: Analysis, view: Analysis) -> Check:
     end = footer.start if footer else len(view.text)
     searched = _Searched(source)
     for fact in view.facts:
-        if fact.start < end and not _holds(searched, fact):
+        if fact.start < end and not _holds(searched, fact) and not _opens_with_a_name(searched, fact, view.text):
             problems.append(Evidence(f"{fact.kind} {fact.text!r} is not in the source", view=Span(fact.start, fact.end)))
     for _, start, stop, normal in quoted(view.text):
         if start < end and normal not in source.quotations and not searched.says(normal):
@@ -97,7 +98,8 @@ def _falls(source: Analysis, positive: str) -> bool:
 
 def _date_is_known(source: Analysis, normal: str, text: str) -> bool:
     """The same date with less said ("12 March" for 12 March 2026), or with the year that the source gives elsewhere."""
-    if normal in source.shorter_dates or (len(normal) < 5 and text.lower() in source.words):  # "sunday", "march" in a chat
+    in_lower_case = len(normal) < 5 and len(text) > 3 and text.lower() in source.words  # "sunday" in a chat; "may" is a word
+    if normal in source.shorter_dates or in_lower_case:
         return True
     return normal[:4] in source.years and len(normal) > 4 and f"-{normal[4:]}" in source.by_normal
 
@@ -107,13 +109,21 @@ def _name_is_known(searched: _Searched, fact: Fact) -> bool:
     words = fact.normal.split()
     if not all(word in searched.source.words for word in words):
         return False
-    if len(words[0]) <= 2 and words[0].endswith(".") and len(words) == 2:
-        return True  # "in hall B. QC will": a letter, and a name
-    if len(words) == 2 and words[0] not in {w for f in searched.source.facts if f.kind == "name" for w in f.normal.split()}:
-        return True  # "Give Marta's": the first word of a sentence, and a name
     if len(words) == 1:
         return True
     return searched.says(r"\W{1,4}(?:\w{1,3}\W{1,3})?".join(re.escape(word) for word in words), pattern=True)
+
+
+def _opens_with_a_name(searched: _Searched, fact: Fact, view: str) -> bool:
+    """ "Give Marta's book back": the first word of a sentence, which is no name in the source, and a name."""
+    words = fact.normal.split()
+    return (
+        fact.kind == "name"
+        and len(words) == 2
+        and starts_sentence(view, fact.start)
+        and words[0] not in searched.source.name_words
+        and all(word in searched.source.words for word in words)
+    )
 
 
 def recall(source: Analysis, view: Analysis, policy: Policy) -> Check:

@@ -37,12 +37,12 @@ def names(text: str) -> Iterator[Found]:
         bare(text[start:end])
         for first, words in found
         for start, end in words
-        if start != first or not _starts_sentence(text, first)
+        if start != first or not starts_sentence(text, first)
     }
     for first, words in found:
         if not words:
             continue
-        if len(words) == 1 and words[0][0] == first and _starts_sentence(text, first):
+        if len(words) == 1 and words[0][0] == first and starts_sentence(text, first):
             written = text[words[0][0] : words[0][1]]
             if not any(letter.isupper() for letter in written[1:]) and bare(written) not in certain:
                 continue
@@ -73,5 +73,5 @@ def bare(word: str) -> str:
     return lower.removesuffix("'s").rstrip("'")
 
 
-def _starts_sentence(text: str, start: int) -> bool:
+def starts_sentence(text: str, start: int) -> bool:
     return start == 0 or bool(_SENTENCE_START.search(text[max(0, start - 8) : start]))

@@ -91,6 +91,19 @@ def test_a_shortening_that_says_something_else_is_refused(source: str, view: str
     assert check_name in failed(source, view)
 
 
+@pytest.mark.parametrize(
+    ("source", "view", "passes"),
+    [
+        ("Please give the green book of Marta Miller back.", "Give Marta's green book back.", True),
+        ("Please give the green book of Marta Miller back.", "The book of Green Miller.", False),
+        ("We may meet on sunday.", "We may meet on Sunday.", True),
+        ("We may meet on sunday, and ana sat down.", "We may meet in May.", False),
+    ],
+)
+def test_a_capital_does_not_make_a_name_or_a_month(source: str, view: str, passes: bool):
+    assert check(source, view, POLICY)["precision"].passed is passes
+
+
 def test_a_word_is_traced_to_the_place_it_was_taken_from():
     source = "The pump failed on Monday. The valve was checked on Monday and the pump on Friday."
     view = "The valve was checked, and the pump on Friday."
